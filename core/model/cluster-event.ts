@@ -1,0 +1,55 @@
+/**
+ * What happened, for people and audits: one line in the log and one item in DynamoDB, kept for 90 days. Every kind is
+ * named here, so that whoever reads events can know them all.
+ */
+export type EventKind =
+  | 'cluster_initialised'
+  | 'bootstrap_claimed'
+  | 'bootstrap_taken_over'
+  | 'node_joined'
+  | 'join_refused'
+  | 'lease_adopted'
+  | 'lease_sealed'
+  | 'lease_lost'
+  | 'lease_released'
+  | 'lease_acquired'
+  | 'lease_fenced'
+  | 'epoch_regressed'
+  | 'postgres_started'
+  | 'postgres_exited'
+  | 'postgres_fenced'
+  | 'postgres_restarted_in_place'
+  | 'primary_promoted'
+  | 'promotion_failed'
+  | 'standby_following'
+  | 'node_rewound'
+  | 'rewind_failed'
+  | 'node_rebuilt'
+  | 'wal_discarded'
+  | 'operation_requested'
+  | 'operation_started'
+  | 'operation_step'
+  | 'operation_succeeded'
+  | 'operation_aborted'
+  | 'operation_failed'
+  | 'proxy_paused'
+  | 'proxy_resumed'
+  | 'proxy_pause_expired'
+  | 'host_fencing_requested'
+  | 'host_fenced'
+  | 'sentinel_acted';
+
+export interface ClusterEvent {
+  /** ULID: sorts by time. */
+  readonly id: string;
+  readonly kind: EventKind;
+  /** ISO 8601. */
+  readonly time: string;
+  /** A node, a proxy, or the function that wrote it. */
+  readonly who: string;
+  /** The row of the decision table that led to it, or ''. */
+  readonly rule: string;
+  readonly epoch: number | null;
+  readonly operation: string | null;
+  readonly message: string;
+}

@@ -1,0 +1,96 @@
+/**
+ * What a node says of itself: its PostgreSQL, its place in the history, where it can be reached. Written by that node
+ * alone, when something but a position changes, else every few seconds. A report is evidence, never a permission.
+ */
+import type { NodeId } from './lease.ts';
+import type { Lsn } from './lsn.ts';
+import type { SystemIdentifier } from './system-identifier.ts';
+
+/** "Cannot connect", "starting up" and "query failed" are different facts. */
+export type PostgresState = 'absent' | 'stopped' | 'unreachable' | 'starting_up' | 'query_failed' | 'running';
+
+export type NodeRole = 'primary' | 'standby' | 'none';
+
+/** What the agent is doing with its data directory beyond running it. */
+export type NodeActivity =
+  | 'none'
+  | 'bootstrapping'
+  | 'cloning'
+  | 'rewinding'
+  | 'rebuilding'
+  | 'refused'
+  | 'waiting';
+
+export interface NodeAddresses {
+  /** Where PostgreSQL listens. */
+  readonly host: string;
+  readonly port: number;
+  readonly restPort: number;
+  /** UDP, for the wake-up datagram. */
+  readonly wakePort: number;
+}
+
+export interface NodeReport {
+  readonly node: NodeId;
+  readonly incarnation: string;
+  readonly instanceId: string;
+  /** Rises with each report of this incarnation. */
+  readonly seq: number;
+  readonly role: NodeRole;
+  readonly postgres: PostgresState;
+  readonly activity: NodeActivity;
+  /** Why it is in that activity or cannot go on; for people. */
+  readonly detail: string;
+  readonly systemIdentifier: SystemIdentifier | null;
+  readonly timeline: number | null;
+  /** The epoch whose primary this node is or follows; null when it follows none. */
+  readonly epoch: number | null;
+  /** Primary: the current write position. Standby: the larger of received and replayed. */
+  readonly lsn: Lsn | null;
+  readonly replayLsn: Lsn | null;
+  readonly lagBytes: number | null;
+  /** A standby: it streams from `upstream` now. */
+  readonly streaming: boolean;
+  readonly upstream: NodeId | null;
+  readonly slots: readonly string[];
+  readonly tags: NodeTags;
+  readonly addresses: NodeAddresses;
+  readonly version: string;
+}
+
+export interface NodeTags {
+  readonly nofailover: boolean;
+  /** Larger is preferred among equals. */
+  readonly failoverPriority: number;
+}
+
+export const defaultTags: NodeTags = { nofailover: false, failoverPriority: 0 };
+
+/** What a proxy says of itself. */
+export interface ProxyReport {
+  readonly proxy: NodeId;
+  readonly incarnation: string;
+  readonly instanceId: string;
+  readonly seq: number;
+  /** The epoch it routes to; null when it routes nowhere. */
+  readonly epoch: number | null;
+  readonly routesTo: NodeId | null;
+  readonly paused: boolean;
+  /** The operation for which it is paused. */
+  readonly pausedFor: string | null;
+  readonly detail: string;
+  readonly addresses: ProxyAddresses;
+}
+
+export interface ProxyAddresses {
+  readonly host: string;
+  /** HAProxy in front of PgBouncer: where clients go. */
+  readonly endpointPort: number;
+  readonly pgbouncerPort: number;
+  /** HAProxy straight to the primary's PostgreSQL. */
+  readonly primaryPort: number;
+  /** HAProxy to the standbys. */
+  readonly replicasPort: number;
+  readonly restPort: number;
+  readonly wakePort: number;
+}
