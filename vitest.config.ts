@@ -1,23 +1,29 @@
+/**
+ * One vitest project per kind of test. The kinds that start servers run one file at a time: two clusters on two cores would
+ * falsify one another's deadlines.
+ */
 import { defineConfig } from 'vitest/config';
+import { RunReporter } from './test/reporters/run-report.ts';
 
 const kind = (name: string, options: Record<string, unknown> = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], environment: 'node', ...options },
 });
 
-// Integration tests start real servers: two files at a time are what two cores carry without falsifying deadlines.
-const servers = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, pool: 'forks' };
+const minutes = (count: number) => ({ testTimeout: count * 60_000, hookTimeout: count * 60_000 });
 
 export default defineConfig({
   test: {
+    reporters: ['default', new RunReporter()],
+    // A skip must name its reason in the run's report: `context.skip('needs Docker')`.
     projects: [
       kind('unit'),
-      kind('property'),
-      kind('model'),
-      kind('simulation'),
-      kind('style'),
-      kind('infra', { testTimeout: 120_000, hookTimeout: 120_000 }),
-      kind('local', { testTimeout: 60_000, hookTimeout: 60_000 }),
-      kind('integration', servers),
+      kind('property', minutes(1)),
+      kind('model', minutes(2)),
+      kind('simulation', minutes(2)),
+      kind('style', minutes(1)),
+      kind('infra', minutes(2)),
+      kind('local', minutes(1)),
+      kind('integration', { ...minutes(2), fileParallelism: false, pool: 'forks' }),
     ],
   },
 });
