@@ -1,0 +1,66 @@
+/**
+ * An audit event, read from and written to DynamoDB. The table of kinds is exhaustive by its type: a kind that is added to
+ * the model and forgotten here does not compile.
+ */
+import type { ClusterEvent, EventKind } from '../model/cluster-event.ts';
+import { type Item, itemShape, nonEmpty, nullable, oneOf, positive, text } from './item-shape.ts';
+
+const known: Readonly<Record<EventKind, true>> = {
+  cluster_initialised: true,
+  bootstrap_claimed: true,
+  bootstrap_taken_over: true,
+  node_joined: true,
+  join_refused: true,
+  lease_adopted: true,
+  lease_sealed: true,
+  lease_lost: true,
+  lease_released: true,
+  lease_acquired: true,
+  lease_fenced: true,
+  epoch_regressed: true,
+  postgres_started: true,
+  postgres_exited: true,
+  postgres_fenced: true,
+  postgres_restarted_in_place: true,
+  primary_promoted: true,
+  promotion_failed: true,
+  standby_following: true,
+  node_rewound: true,
+  rewind_failed: true,
+  node_rebuilt: true,
+  wal_discarded: true,
+  operation_requested: true,
+  operation_started: true,
+  operation_step: true,
+  operation_succeeded: true,
+  operation_aborted: true,
+  operation_failed: true,
+  proxy_paused: true,
+  proxy_resumed: true,
+  proxy_pause_expired: true,
+  host_fencing_requested: true,
+  host_fenced: true,
+  sentinel_acted: true,
+};
+
+export const eventKinds = Object.keys(known) as readonly EventKind[];
+
+const eventShape = itemShape<ClusterEvent>({
+  id: nonEmpty,
+  kind: oneOf(eventKinds),
+  time: nonEmpty,
+  who: nonEmpty,
+  rule: text,
+  epoch: nullable(positive),
+  operation: nullable(nonEmpty),
+  message: text,
+});
+
+/** Throws InvalidInput, naming the attribute as `event.<attribute>`. */
+export function parseEvent(item: unknown): ClusterEvent {
+  return eventShape.read(item, 'event');
+}
+
+export function eventToItem(event: ClusterEvent): Item {
+  return eventShape.write(event);
+}
