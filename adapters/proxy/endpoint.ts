@@ -1,0 +1,334 @@
+/**
+ * The endpoint that clients use, on one proxy host: HAProxy -> PgBouncer -> HAProxy -> the primary, steered as one thing. Upholds that
+ * it never routes to a node of an older epoch than it has been told of, and that a pause ends by itself.
+ *
+ * Its states, of two independent facts:
+ *   route   null (connections wait) -> routeTo -> a node's epoch -> cut or a newer routeTo -> ...
+ *   clients open -> pause -> paused -> resume, the pause's expiry or a failed pause -> open
+ * A planned change: pause, (old primary stops, new one promotes), routeTo, resume: no client sees an error.
+ * An unplanned one: cut, routeTo: who was in a transaction sees one error; the others wait in HAProxy, without a pause.
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HaproxyOptions, HaproxyResult, HaproxyState } from './haproxy.ts';
+import { Haproxy, upstreamOf } from './haproxy.ts';
+import type { CheckPolicy, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
+import type { RunAs } from './kept-process.ts';
+import { ownFolder, writeWhole } from './kept-process.ts';
+import type { PauseResult, PgbouncerOptions, ResumeResult } from './pgbouncer.ts';
+import { Pgbouncer } from './pgbouncer.ts';
+import type { PoolUser } from './pgbouncer-config.ts';
+import { usualIgnoredParameters } from './pgbouncer-config.ts';
+import type { PoolCounts } from './pgbouncer-console.ts';
+import type { ProgramFailure } from './program-failure.ts';
+
+export interface EndpointOptions {
+  readonly programs: { readonly haproxy: string; readonly pgbouncer: string };
+  /** For the files and sockets of both programs; made if missing, then entered by `runAs` only. Keep its path under 70 bytes. */
+  readonly folder: string;
+  readonly logFolder: string;
+  readonly runAs: RunAs;
+  readonly listeners: HaproxyConfig['listeners'];
+  /** PgBouncer's own port, for who wants to pass HAProxy by. */
+  readonly pgbouncer: { readonly host: string; readonly port: number };
+  readonly nodes: readonly NodeAddress[];
+  readonly users: readonly PoolUser[];
+  /** Server connections per database and user. */
+  readonly poolSize: number;
+  readonly maxClients?: number;
+  /** How long clients wait for a primary before they get an error; 60 s. */
+  readonly patienceMs?: number;
+  readonly check?: CheckPolicy;
+  readonly authQuery?: { readonly user: string; readonly query: string } | null;
+  /** Called when a pause ended by itself, with the route it opened to: null, for nobody vouched for any. */
+  readonly onPauseExpired?: () => void;
+}
+
+/** Whom to route to, by which right. */
+export interface Route extends NodeAddress {
+  readonly epoch: number;
+}
+
+export type RouteResult =
+  | HaproxyResult
+  /** The endpoint has been told of a newer epoch; nothing was changed. */
+  | { readonly kind: 'stale-epoch'; readonly newest: number };
+
+export interface PauseOrder {
+  /** How long the open transactions may take to end. */
+  readonly drainMs: number;
+  /** After this, counted from the pause's begin, the endpoint opens by itself. */
+  readonly holdMs: number;
+  /** Transactions still open after `drainMs`: `resume` gives up the pause; `cancel` ends them, with an error each. */
+  readonly onTimeout: 'resume' | 'cancel';
+}
+
+export interface EndpointStatus {
+  /** Null when HAProxy does not answer. */
+  readonly haproxy: HaproxyState | null;
+  /** Null when PgBouncer does not answer. */
+  readonly paused: boolean | null;
+  readonly pools: PoolCounts | null;
+  /** The epoch of the node that is let in; null when none is, or when that cannot be told. */
+  readonly epoch: number | null;
+  readonly routesTo: string | null;
+}
+
+/** What is kept on disk about the route, so that a restarted agent knows by which epoch HAProxy routes. */
+interface Remembered {
+  readonly newestEpoch: number;
+  readonly route: Route | null;
+}
+
+/** After cancelled transactions, the pause has this long to come about. */
+const cancelledDrainMs = 250;
+const defaultCheck: CheckPolicy = { intervalMs: 500, failures: 3 };
+const defaults = { maxClients: 1_000, patienceMs: 60_000 };
+
+export class ProxyEndpoint {
+  readonly #options: EndpointOptions;
+  #haproxy: Haproxy;
+  #pgbouncer: Pgbouncer;
+  #remembered: Remembered;
+  #replicas: readonly NodeAddress[] = [];
+  #nodes: readonly NodeAddress[];
+  #expiry: NodeJS.Timeout | undefined;
+  /** Commands run one after the other: a cut that overtakes a routeTo must not be undone by it. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    options: EndpointOptions,
+    haproxy: Haproxy,
+    pgbouncer: Pgbouncer,
+    remembered: Remembered,
+  ) {
+    this.#options = options;
+    this.#haproxy = haproxy;
+    this.#pgbouncer = pgbouncer;
+    this.#remembered = remembered;
+    this.#nodes = options.nodes;
+  }
+
+  /**
+   * Starts both programs, or adopts those that outlived the agent, with route and pause as they are: look at `status` and bring
+   * them in line with the lease.
+   */
+  static async open(
+    options: EndpointOptions,
+  ): Promise<{ kind: 'open'; endpoint: ProxyEndpoint } | ProgramFailure> {
+    await mkdir(options.folder, { recursive: true });
+    await mkdir(options.logFolder, { recursive: true });
+    await ownFolder(options.folder, options.runAs);
+    const pgbouncer = await Pgbouncer.open(pgbouncerOptions(options));
+    if (pgbouncer.kind !== 'open') return pgbouncer;
+    const haproxy = await Haproxy.open(haproxyOptions(options, options.nodes));
+    if (haproxy.kind !== 'open') {
+      await pgbouncer.pgbouncer.stop();
+      return haproxy;
+    }
+    const remembered = await recall(options.folder);
+    const endpoint = new ProxyEndpoint(options, haproxy.haproxy, pgbouncer.pgbouncer, remembered);
+    return { kind: 'open', endpoint };
+  }
+
+  /**
+   * Holds the clients: each open transaction ends, new ones wait. The pause ends by itself after `holdMs`; then the endpoint routes
+   * nowhere until told, so that clients wait in HAProxy rather than reach a node that may have become a standby.
+   */
+  pause(order: PauseOrder): Promise<PauseResult> {
+    return this.#inTurn(async () => {
+      clearTimeout(this.#expiry);
+      this.#expiry = setTimeout(() => void this.#expire(), order.holdMs);
+      let result = await this.#pgbouncer.pause(
+        order.drainMs,
+        order.onTimeout === 'cancel' ? 'stay' : 'resume',
+      );
+      if (result.kind === 'timed-out' && order.onTimeout === 'cancel') {
+        await this.#haproxy.endPrimaryConnections();
+        result = await this.#pgbouncer.pause(cancelledDrainMs, 'resume');
+      }
+      if (result.kind !== 'paused') clearTimeout(this.#expiry);
+      return result;
+    });
+  }
+
+  /** Lets clients through, to whatever the route is. Only after the primary was seen to take writes. */
+  resume(): Promise<ResumeResult> {
+    return this.#inTurn(async () => {
+      clearTimeout(this.#expiry);
+      return this.#pgbouncer.resume();
+    });
+  }
+
+  /** Routes to this node and ends what is connected to any other. Refused for an epoch older than the newest it was told of. */
+  routeTo(route: Route): Promise<RouteResult> {
+    return this.#inTurn(async () => {
+      const { newestEpoch } = this.#remembered;
+      if (route.epoch < newestEpoch) return { kind: 'stale-epoch', newest: newestEpoch };
+      const result = await this.#haproxy.routeTo(route);
+      if (result.kind === 'done') await this.#remember({ newestEpoch: route.epoch, route });
+      return result;
+    });
+  }
+
+  /**
+   * The primary is dead or deposed: routes nowhere and ends what is connected to it, at once. Clients in a transaction get an error, all
+   * others wait. `newestEpoch`, if known, bars every older one from now on.
+   */
+  cut(newestEpoch?: number): Promise<RouteResult> {
+    return this.#inTurn(async () => {
+      const result = await this.#haproxy.routeTo(null);
+      const newest = Math.max(this.#remembered.newestEpoch, newestEpoch ?? 0);
+      await this.#remember({ newestEpoch: newest, route: null });
+      return result;
+    });
+  }
+
+  /** Readers get these standbys. */
+  setReplicas(nodes: readonly NodeAddress[]): Promise<HaproxyResult> {
+    return this.#inTurn(() => {
+      this.#replicas = nodes;
+      return this.#haproxy.setReplicas(nodes);
+    });
+  }
+
+  /** The cluster's database nodes, after one came, left or moved. */
+  setNodes(nodes: readonly NodeAddress[]): Promise<HaproxyResult> {
+    return this.#inTurn(() => {
+      this.#nodes = nodes;
+      return this.#haproxy.setNodes(nodes);
+    });
+  }
+
+  async status(): Promise<EndpointStatus> {
+    const [haproxy, paused, pools] = await Promise.all([
+      this.#haproxy.state(),
+      this.#pgbouncer.isPaused(),
+      this.#pgbouncer.pools(),
+    ]);
+    const state = haproxy.kind === 'state' ? haproxy : null;
+    const { route } = this.#remembered;
+    return {
+      haproxy: state,
+      paused,
+      pools: pools.kind === 'pools' ? pools.counts : null,
+      epoch: route !== null && route.nodeId === state?.primary ? route.epoch : null,
+      routesTo: state?.primary ?? null,
+    };
+  }
+
+  /** Process ids, for the one who measures. */
+  pids(): { readonly haproxy: number; readonly pgbouncer: number } {
+    return { haproxy: this.#haproxy.pid, pgbouncer: this.#pgbouncer.pid };
+  }
+
+  /** Starts again whichever of the two has ended, with the last route and standbys. Cheap when both run: call it in each loop. */
+  ensureRunning(): Promise<
+    { kind: 'running'; restarted: readonly ('haproxy' | 'pgbouncer')[] } | ProgramFailure
+  > {
+    return this.#inTurn(async () => {
+      const restarted: ('haproxy' | 'pgbouncer')[] = [];
+      if (!this.#pgbouncer.isRunning()) {
+        this.#pgbouncer.detach();
+        const opened = await Pgbouncer.open(pgbouncerOptions(this.#options));
+        if (opened.kind !== 'open') return opened;
+        this.#pgbouncer = opened.pgbouncer;
+        restarted.push('pgbouncer');
+      }
+      if (!this.#haproxy.isRunning()) {
+        this.#haproxy.detach();
+        const opened = await Haproxy.open(haproxyOptions(this.#options, this.#nodes));
+        if (opened.kind !== 'open') return opened;
+        this.#haproxy = opened.haproxy;
+        await this.#haproxy.routeTo(this.#remembered.route);
+        await this.#haproxy.setReplicas(this.#replicas);
+        restarted.push('haproxy');
+      }
+      return { kind: 'running', restarted };
+    });
+  }
+
+  /** The agent goes, the endpoint stays: both programs go on as they are. */
+  detach(): void {
+    clearTimeout(this.#expiry);
+    this.#haproxy.detach();
+    this.#pgbouncer.detach();
+  }
+
+  /** Ends both programs. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#expiry);
+    await Promise.all([this.#haproxy.stop(), this.#pgbouncer.stop()]);
+  }
+
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(action);
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+
+  async #expire(): Promise<void> {
+    await this.cut();
+    await this.resume();
+    this.#options.onPauseExpired?.();
+  }
+
+  async #remember(remembered: Remembered): Promise<void> {
+    const { newestEpoch, route } = this.#remembered;
+    const same =
+      newestEpoch === remembered.newestEpoch && JSON.stringify(route) === JSON.stringify(remembered.route);
+    this.#remembered = remembered;
+    if (!same)
+      await writeWhole(routeFile(this.#options.folder), `${JSON.stringify(remembered)}\n`, {
+        mode: 0o600,
+        owner: null,
+      });
+  }
+}
+
+const routeFile = (folder: string) => join(folder, 'route.json');
+
+/** A file that is missing or was torn by a power cut tells nothing: the agent knows the newest epoch from its own disk, too. */
+async function recall(folder: string): Promise<Remembered> {
+  const nothing: Remembered = { newestEpoch: 0, route: null };
+  try {
+    const parsed = JSON.parse(await readFile(routeFile(folder), 'utf8')) as Partial<Remembered> | null;
+    if (typeof parsed?.newestEpoch !== 'number') return nothing;
+    return { newestEpoch: parsed.newestEpoch, route: parsed.route ?? null };
+  } catch {
+    return nothing;
+  }
+}
+
+function haproxyOptions(options: EndpointOptions, nodes: readonly NodeAddress[]): HaproxyOptions {
+  return {
+    program: options.programs.haproxy,
+    folder: options.folder,
+    logFile: join(options.logFolder, 'haproxy.log'),
+    runAs: options.runAs,
+    listeners: options.listeners,
+    nodes,
+    pgbouncerSocket: join(options.folder, `.s.PGSQL.${options.pgbouncer.port}`),
+    // Each client counts twice: to PgBouncer, and with PgBouncer to the primary.
+    maxConnections: 2 * (options.maxClients ?? defaults.maxClients),
+    patienceMs: options.patienceMs ?? defaults.patienceMs,
+    check: options.check ?? defaultCheck,
+  };
+}
+
+function pgbouncerOptions(options: EndpointOptions): PgbouncerOptions {
+  return {
+    program: options.programs.pgbouncer,
+    folder: options.folder,
+    logFile: join(options.logFolder, 'pgbouncer.log'),
+    runAs: options.runAs,
+    listen: options.pgbouncer,
+    upstream: upstreamOf(options.folder),
+    users: options.users,
+    maxClients: options.maxClients ?? defaults.maxClients,
+    poolSize: options.poolSize,
+    patienceMs: options.patienceMs ?? defaults.patienceMs,
+    ignoredStartupParameters: usualIgnoredParameters,
+    authQuery: options.authQuery ?? null,
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * Starts a program that outlives this process, and finds it again after a restart. A pid alone proves nothing (it may belong to
+ * somebody else by now), so the process's start time from /proc is kept beside it, and a zombie counts as gone.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { chmod, chown, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** The unprivileged user that a program runs as when the agent is root; null: the agent's own. */
+export type RunAs = { readonly uid: number; readonly gid: number } | null;
+
+export interface KeptProcess {
+  readonly pid: number;
+  /** Clock ticks since boot at which the process began: with the pid it names one process for as long as the host is up. */
+  readonly startTicks: string;
+}
+
+export interface KeptProgram {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly pidFile: string;
+  /** Standard output and error are appended here. */
+  readonly logFile: string;
+  readonly runAs: RunAs;
+}
+
+/** State letter and start time of a process, or null when there is none. */
+function processFacts(pid: number): { state: string; startTicks: string } | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return null;
+  }
+  // The program's name stands in parentheses and may hold anything: count the fields from the last one.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, startTicks] = [fields[0], fields[19]];
+  return state === undefined || startTicks === undefined ? null : { state, startTicks };
+}
+
+/** Whether this very process still runs. A zombie does not. */
+export function isRunning(kept: KeptProcess): boolean {
+  const facts = processFacts(kept.pid);
+  return facts !== null && facts.startTicks === kept.startTicks && facts.state !== 'Z' && facts.state !== 'X';
+}
+
+/** Starts the program in a session of its own and writes its pid file. Rejects when the program cannot be executed. */
+export async function startKept(options: KeptProgram): Promise<KeptProcess> {
+  const log = openSync(options.logFile, 'a', 0o640);
+  try {
+    const child = spawn(options.program, options.args, {
+      detached: true,
+      stdio: ['ignore', log, log],
+      ...(options.runAs === null ? {} : { uid: options.runAs.uid, gid: options.runAs.gid }),
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    child.unref();
+    const { pid } = child;
+    if (pid === undefined) throw new Error(`${options.program} was spawned without a pid`);
+    const kept = { pid, startTicks: processFacts(pid)?.startTicks ?? '' };
+    await writeWhole(options.pidFile, `${JSON.stringify(kept)}\n`, { mode: 0o644, owner: null });
+    return kept;
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** The process that the pid file names, if it still runs; null otherwise. */
+export async function adoptKept(pidFile: string): Promise<KeptProcess | null> {
+  let named: unknown;
+  try {
+    named = JSON.parse(await readFile(pidFile, 'utf8'));
+  } catch {
+    return null;
+  }
+  if (typeof named !== 'object' || named === null) return null;
+  const { pid, startTicks } = named as Record<string, unknown>;
+  if (typeof pid !== 'number' || typeof startTicks !== 'string') return null;
+  const kept = { pid, startTicks };
+  return isRunning(kept) ? kept : null;
+}
+
+/** Asks with `signal`, waits up to `timeoutMs`, then kills. Resolves when the process is gone and its pid file removed. */
+export async function stopKept(
+  kept: KeptProcess,
+  pidFile: string,
+  signal: NodeJS.Signals,
+  timeoutMs: number,
+): Promise<void> {
+  signalKept(kept, signal);
+  const deadline = performance.now() + timeoutMs;
+  while (isRunning(kept) && performance.now() < deadline) await sleep(5);
+  signalKept(kept, 'SIGKILL');
+  // A killed process is gone within a scheduler's tick, unless it hangs in the kernel, where nobody can help.
+  const killedDeadline = performance.now() + 2_000;
+  while (isRunning(kept) && performance.now() < killedDeadline) await sleep(5);
+  await rm(pidFile, { force: true });
+}
+
+/** Sends a signal to this very process; does nothing when it is gone. */
+export function signalKept(kept: KeptProcess, signal: NodeJS.Signals): void {
+  if (!isRunning(kept)) return;
+  try {
+    process.kill(kept.pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Writes a file so that a reader sees the old text or the new one, with the owner that must read it. */
+export async function writeWhole(
+  path: string,
+  text: string,
+  access: { mode: number; owner: RunAs },
+): Promise<void> {
+  const draft = `${path}.new`;
+  await rm(draft, { force: true });
+  await writeFile(draft, text, { mode: access.mode, flag: 'wx' });
+  if (access.owner !== null) await chown(draft, access.owner.uid, access.owner.gid);
+  await rename(draft, path);
+}
+
+/** The end of a log file, for an error's detail. Empty when it cannot be read. */
+export async function logTail(logFile: string, lines = 8): Promise<string> {
+  const text = await readFile(logFile, 'utf8').catch(() => '');
+  return text.trimEnd().split('\n').slice(-lines).join('\n');
+}
+
+/** Gives a folder to the user that uses it, and to nobody else. */
+export async function ownFolder(folder: string, owner: RunAs): Promise<void> {
+  await chmod(folder, 0o700);
+  if (owner !== null) await chown(folder, owner.uid, owner.gid);
+}
