@@ -17,7 +17,16 @@ import { delimiter, dirname, join } from 'node:path';
 import { processStart, withLock } from './lock.js';
 import { runChild } from './run-child.js';
 
-const postgresPrograms = ['initdb', 'pg_basebackup', 'pg_rewind', 'pg_ctl', 'postgres'];
+/** What the PostgreSQL adapter calls; a test keeps the two lists equal. */
+export const postgresPrograms = [
+  'postgres',
+  'initdb',
+  'pg_ctl',
+  'pg_basebackup',
+  'pg_rewind',
+  'pg_waldump',
+  'pg_controldata',
+];
 const oldestMajor = 13;
 const newestMajor = 18;
 /** Packages that enable a service of their name for the next boot. */
@@ -123,11 +132,15 @@ function writeForNow(path, text) {
   };
 }
 
-/** Should this process be killed in the middle, the policy left behind allows everything: it asks whether we still live. */
-function policyText() {
+/**
+ * Debian's answer to "may this service start?": no, while process `pid` lives. Should that process be killed in the middle, the file
+ * left behind allows everything.
+ * @param {number} pid
+ */
+export function policyText(pid) {
   return `#!/bin/sh
-# ${marker}: services do not start. Without effect once process ${process.pid} is gone.
-[ "$(awk '{ print $22 }' /proc/${process.pid}/stat 2>/dev/null)" = "${processStart(process.pid)}" ] && exit 101
+# ${marker}: services do not start. Without effect once process ${pid} is gone.
+[ "$(sed 's/.*) //' /proc/${pid}/stat 2>/dev/null | cut -d' ' -f20)" = "${processStart(pid)}" ] && exit 101
 exit 0
 `;
 }
@@ -164,7 +177,7 @@ export async function installPackages(packages, say) {
   return await withLock('/run/lock/leasehold-setup.lock', { onWait }, async () => {
     say(`Installing ${packages.join(', ')} with apt-get (once; their services are not started).`);
     const removals = [
-      writeForNow(policyFile, policyText()),
+      writeForNow(policyFile, policyText(process.pid)),
       writeForNow(clusterFile, `# ${marker}: no cluster of its own.\ncreate_main_cluster = false\n`),
     ];
     try {
