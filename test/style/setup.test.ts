@@ -209,7 +209,7 @@ describe('a signal', () => {
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
     '%s reaches the job, whose exit code counts',
     async (signal) => {
-      const job = `process.on('${signal}', () => process.exit(7)); console.log(process.pid); setInterval(() => undefined, 1000);`;
+      const job = `process.on('${signal}', () => process.exit(7)); console.log(process.pid); setTimeout(() => process.exit(1), 20_000);`;
       const script = runScript(
         `import { runChild } from ${from('run-child.js')};
        process.exitCode = (await runChild(process.execPath, ['-e', ${JSON.stringify(job)}])).code;`,
