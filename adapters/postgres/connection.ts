@@ -21,7 +21,11 @@ export interface ConnectionOptions {
   /** The replication protocol, for IDENTIFY_SYSTEM. */
   readonly replication?: boolean;
   readonly applicationName?: string;
+  /** Ends a query whose asker has given up, so that probes of a slow server do not pile up there; 0: never. */
+  readonly statementTimeoutMs?: number;
 }
+
+const STATEMENT_TIMEOUT_MS = 10_000;
 
 interface OpenConnection {
   readonly client: pg.Client;
@@ -104,6 +108,7 @@ export class LocalConnection {
   #create(): OpenConnection {
     const host = this.#host;
     const socket = new Socket();
+    const statementTimeoutMs = this.#options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
     const client = new pg.Client({
       host: host.socketDir,
       port: host.port,
@@ -111,10 +116,8 @@ export class LocalConnection {
       password: host.superuser.password,
       database: this.#options.database ?? 'postgres',
       application_name: this.#options.applicationName ?? 'leasehold',
-      // A walsender takes no options for a session; nothing is committed there.
-      ...(this.#options.replication
-        ? { replication: 'database' }
-        : { options: '-c synchronous_commit=local' }),
+      options: `-c synchronous_commit=local -c statement_timeout=${statementTimeoutMs}`,
+      ...(this.#options.replication ? { replication: 'database' } : {}),
       // Our own socket: to be able to drop it when a hung server would never let go of it.
       stream: () => socket,
       ssl: false,

@@ -1,0 +1,222 @@
+// One PostgreSQL server of a host as one object: the face of this folder to the agent. Holds what is kept between calls (the
+// probe connection, what the last observation learned) and nothing that decides.
+
+import type { Lsn } from '../../core/model/lsn.ts';
+import { type BaseBackupResult, baseBackup, listKept, removeKept } from './base-backup.ts';
+import { createStandbySignal, removeStandbySignal, type Upstream, writeUpstream } from './configuration.ts';
+import { LocalConnection, type QueryFailure, type QueryResult } from './connection.ts';
+import {
+  type ControlReading,
+  type HistoryReading,
+  readControlFile,
+  readHistoryFile,
+} from './control-file.ts';
+import { createPostgresHost, type PostgresHost, type PostgresHostOptions } from './host.ts';
+import { type Initialisation, initialise, roleStatements } from './initialise.ts';
+import {
+  type AcceptingResult,
+  awaitAccepting,
+  type StartResult,
+  type StopResult,
+  start,
+  stopFast,
+} from './lifecycle.ts';
+import { type Observation, Observer } from './observe.ts';
+import {
+  awaitGone,
+  findPostmaster,
+  findProcesses,
+  type KillEvidence,
+  killAll,
+  type Postmaster,
+  type ServerProcess,
+} from './processes.ts';
+import { awaitWritable, orderPromotion, type PromoteOrder, type WritableResult } from './promote.ts';
+import { isQuarantined, quarantineReason } from './quarantine.ts';
+import {
+  awaitStreaming,
+  endReceiver,
+  follow,
+  type ReceiverEnd,
+  type SettingResult,
+  type StreamingResult,
+  setSynchronousStandbyNames,
+} from './replication.ts';
+import { ensureCleanShutdown, type RewindResult, rewind } from './rewind.ts';
+import { advanceSlots, dropSlots, ensurePhysicalSlots, type SlotResult } from './slots.ts';
+import { ensureTimelineAbove, type TimelineReservation } from './timeline-placeholders.ts';
+import { type KeptWal, keepDiscardedWal, type WalEnd, walEnd } from './wal.ts';
+
+const SLOTS_TIMEOUT_MS = 5_000;
+
+export class PostgresNode {
+  readonly host: PostgresHost;
+  readonly #probe: LocalConnection;
+  readonly #observer: Observer;
+
+  /** Throws for a configuration that cannot work, naming the field. Starts nothing. */
+  constructor(options: PostgresHostOptions) {
+    this.host = createPostgresHost(options);
+    this.#probe = new LocalConnection(this.host);
+    this.#observer = new Observer(this.host, this.#probe);
+  }
+
+  /** Ends kept connections; the server is left alone. */
+  close(): void {
+    this.#probe.close();
+  }
+
+  // The directory.
+
+  initialise(nonce?: string): Promise<Initialisation> {
+    return initialise(this.host, nonce);
+  }
+  controlFile(): Promise<ControlReading> {
+    return readControlFile(this.host.dataDir);
+  }
+  history(timeline: number): Promise<HistoryReading> {
+    return readHistoryFile(this.host.dataDir, timeline);
+  }
+  isQuarantined(): Promise<boolean> {
+    return isQuarantined(this.host);
+  }
+  quarantineReason(): Promise<string | null> {
+    return quarantineReason(this.host);
+  }
+
+  // The processes.
+
+  /** Writes what `start({ as: 'standby' })` demands. Only while stopped. */
+  async prepareStandby(upstream: Upstream | null): Promise<void> {
+    await writeUpstream(this.host, upstream);
+    await createStandbySignal(this.host);
+  }
+  /** Writes what `start({ as: 'primary' })` demands. Only while stopped, and only with the lease. */
+  async preparePrimary(): Promise<void> {
+    await removeStandbySignal(this.host);
+  }
+  start(options: { readonly as: 'primary' | 'standby' }): Promise<StartResult> {
+    return start(this.host, options);
+  }
+  awaitAccepting(
+    started: { readonly pid: number; readonly startTicks: number; readonly logOffset?: number },
+    timeoutMs: number,
+  ): Promise<AcceptingResult> {
+    return awaitAccepting(this.host, started, timeoutMs);
+  }
+  findPostmaster(): Promise<Postmaster | null> {
+    return findPostmaster(this.host);
+  }
+  findProcesses(): ServerProcess[] {
+    return findProcesses(this.host);
+  }
+  stopFast(timeoutMs: number): Promise<StopResult> {
+    return stopFast(this.host, timeoutMs);
+  }
+  awaitGone(timeoutMs: number): Promise<readonly ServerProcess[]> {
+    return awaitGone(this.host, timeoutMs);
+  }
+  killAll(reason: string, timeoutMs?: number): Promise<KillEvidence> {
+    return killAll(this.host, reason, timeoutMs);
+  }
+
+  // The running server.
+
+  observe(timeoutMs: number): Promise<Observation> {
+    return this.#observer.observe(timeoutMs);
+  }
+  /** One statement on the probe connection, as the superuser in database postgres, committing locally. */
+  query(sql: string, timeoutMs: number, values?: readonly unknown[]): Promise<QueryResult> {
+    return this.#probe.query(sql, timeoutMs, values);
+  }
+  promote(): Promise<PromoteOrder> {
+    return orderPromotion(this.host, this.#probe);
+  }
+  awaitWritable(timeoutMs: number): Promise<WritableResult> {
+    return awaitWritable(this.host, this.#probe, timeoutMs);
+  }
+  ensureTimelineAbove(recorded: number, current?: number): Promise<TimelineReservation> {
+    return ensureTimelineAbove(this.host, recorded, current);
+  }
+  follow(upstream: Upstream | null): Promise<SettingResult> {
+    return follow(this.host, this.#probe, upstream);
+  }
+  awaitStreaming(
+    from: { readonly host: string; readonly port: number } | null,
+    timeoutMs: number,
+  ): Promise<StreamingResult> {
+    return awaitStreaming(this.#probe, from, timeoutMs);
+  }
+  endReceiver(timeoutMs: number): Promise<ReceiverEnd> {
+    return endReceiver(this.host, this.#probe, timeoutMs);
+  }
+  setSynchronousStandbyNames(value: string): Promise<SettingResult> {
+    return setSynchronousStandbyNames(this.host, this.#probe, value);
+  }
+  ensurePhysicalSlots(names: readonly string[], timeoutMs = SLOTS_TIMEOUT_MS): Promise<SlotResult> {
+    return ensurePhysicalSlots(this.#probe, names, timeoutMs);
+  }
+  dropSlots(names: readonly string[], timeoutMs = SLOTS_TIMEOUT_MS): Promise<SlotResult> {
+    return dropSlots(this.#probe, names, timeoutMs);
+  }
+  advanceSlots(
+    positions: readonly { readonly name: string; readonly lsn: Lsn }[],
+    timeoutMs = SLOTS_TIMEOUT_MS,
+  ): Promise<SlotResult> {
+    return advanceSlots(this.#probe, positions, timeoutMs);
+  }
+  /** A checkpoint can take minutes: on a connection of its own, so that observing goes on. */
+  async checkpoint(
+    timeoutMs: number,
+  ): Promise<{ readonly kind: 'done'; readonly ms: number } | QueryFailure> {
+    const startedMs = performance.now();
+    const connection = new LocalConnection(this.host, { statementTimeoutMs: 0 });
+    try {
+      const answer = await connection.query('checkpoint', timeoutMs);
+      return answer.kind === 'rows' ? { kind: 'done', ms: performance.now() - startedMs } : answer;
+    } finally {
+      connection.close();
+    }
+  }
+  /** Gives an adopted cluster the replication role with its rights; repeating it changes nothing. On a primary. */
+  async ensureRoles(timeoutMs: number): Promise<{ readonly kind: 'done' } | QueryFailure> {
+    for (const statement of roleStatements(this.host)) {
+      const answer = await this.#probe.query(statement, timeoutMs);
+      if (answer.kind !== 'rows') return answer;
+    }
+    return { kind: 'done' };
+  }
+
+  // Copies.
+
+  baseBackup(options: {
+    readonly source: Upstream;
+    readonly nonce?: string;
+    readonly signal?: AbortSignal;
+  }): Promise<BaseBackupResult> {
+    return baseBackup(this.host, options);
+  }
+  listKept(): Promise<string[]> {
+    return listKept(this.host);
+  }
+  removeKept(except?: readonly string[]): Promise<string[]> {
+    return removeKept(this.host, except);
+  }
+  ensureCleanShutdown(): Promise<string | null> {
+    return ensureCleanShutdown(this.host);
+  }
+  rewind(options: { readonly source: Upstream; readonly signal?: AbortSignal }): Promise<RewindResult> {
+    return rewind(this.host, options);
+  }
+  walEnd(timeline?: number): Promise<WalEnd> {
+    return walEnd(this.host, timeline);
+  }
+  keepDiscardedWal(range: {
+    readonly timeline: number;
+    readonly fromLsn: Lsn;
+    readonly toLsn: Lsn;
+    readonly into: string;
+  }): Promise<KeptWal> {
+    return keepDiscardedWal(this.host, range);
+  }
+}
