@@ -10,10 +10,10 @@
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RunAs } from '../process.ts';
 import type { HaproxyOptions, HaproxyResult, HaproxyState } from './haproxy.ts';
 import { Haproxy, upstreamOf } from './haproxy.ts';
 import type { CheckPolicy, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
-import type { RunAs } from './kept-process.ts';
 import { ownFolder, writeWhole } from './kept-process.ts';
 import type { PauseResult, PgbouncerOptions, ResumeResult } from './pgbouncer.ts';
 import { Pgbouncer } from './pgbouncer.ts';
@@ -27,7 +27,7 @@ export interface EndpointOptions {
   /** For the files and sockets of both programs; made if missing, then entered by `runAs` only. Keep its path under 70 bytes. */
   readonly folder: string;
   readonly logFolder: string;
-  readonly runAs: RunAs;
+  readonly runAs: RunAs | null;
   readonly listeners: HaproxyConfig['listeners'];
   /** PgBouncer's own port, for who wants to pass HAProxy by. */
   readonly pgbouncer: { readonly host: string; readonly port: number };
@@ -66,7 +66,7 @@ export interface PauseOrder {
 export interface EndpointStatus {
   /** Null when HAProxy does not answer. */
   readonly haproxy: HaproxyState | null;
-  /** Null when PgBouncer does not answer. */
+  /** Held by `pause`. Null when PgBouncer does not answer. */
   readonly paused: boolean | null;
   readonly pools: PoolCounts | null;
   /** The epoch of the node that is let in; null when none is, or when that cannot be told. */
@@ -92,6 +92,8 @@ export class ProxyEndpoint {
   #remembered: Remembered;
   #replicas: readonly NodeAddress[] = [];
   #nodes: readonly NodeAddress[];
+  /** `cut` paused PgBouncer by itself; the next route resumes it. */
+  #heldByCut = false;
   #expiry: NodeJS.Timeout | undefined;
   /** Commands run one after the other: a cut that overtakes a routeTo must not be undone by it. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -137,6 +139,7 @@ export class ProxyEndpoint {
    */
   pause(order: PauseOrder): Promise<PauseResult> {
     return this.#inTurn(async () => {
+      this.#heldByCut = false;
       clearTimeout(this.#expiry);
       this.#expiry = setTimeout(() => void this.#expire(), order.holdMs);
       let result = await this.#pgbouncer.pause(
@@ -144,7 +147,7 @@ export class ProxyEndpoint {
         order.onTimeout === 'cancel' ? 'stay' : 'resume',
       );
       if (result.kind === 'timed-out' && order.onTimeout === 'cancel') {
-        await this.#haproxy.endPrimaryConnections();
+        await this.#haproxy.endUpstreamConnections();
         result = await this.#pgbouncer.pause(cancelledDrainMs, 'resume');
       }
       if (result.kind !== 'paused') clearTimeout(this.#expiry);
@@ -156,6 +159,7 @@ export class ProxyEndpoint {
   resume(): Promise<ResumeResult> {
     return this.#inTurn(async () => {
       clearTimeout(this.#expiry);
+      this.#heldByCut = false;
       return this.#pgbouncer.resume();
     });
   }
@@ -166,6 +170,10 @@ export class ProxyEndpoint {
       const { newestEpoch } = this.#remembered;
       if (route.epoch < newestEpoch) return { kind: 'stale-epoch', newest: newestEpoch };
       const result = await this.#haproxy.routeTo(route);
+      if (result.kind === 'done' && this.#heldByCut) {
+        this.#heldByCut = false;
+        await this.#pgbouncer.resume();
+      }
       if (result.kind === 'done') await this.#remember({ newestEpoch: route.epoch, route });
       return result;
     });
@@ -177,7 +185,9 @@ export class ProxyEndpoint {
    */
   cut(newestEpoch?: number): Promise<RouteResult> {
     return this.#inTurn(async () => {
+      const held = (await this.#loginStandsAtPrimary()) ? this.#pgbouncer.hold(cancelledDrainMs) : null;
       const result = await this.#haproxy.routeTo(null);
+      if (held !== null) this.#heldByCut = (await held).kind !== 'was-paused';
       const newest = Math.max(this.#remembered.newestEpoch, newestEpoch ?? 0);
       await this.#remember({ newestEpoch: newest, route: null });
       return result;
@@ -210,7 +220,7 @@ export class ProxyEndpoint {
     const { route } = this.#remembered;
     return {
       haproxy: state,
-      paused,
+      paused: paused === null ? null : paused && !this.#heldByCut,
       pools: pools.kind === 'pools' ? pools.counts : null,
       epoch: route !== null && route.nodeId === state?.primary ? route.epoch : null,
       routesTo: state?.primary ?? null,
@@ -265,6 +275,20 @@ export class ProxyEndpoint {
     const turn = this.#queue.then(action);
     this.#queue = turn.catch(() => {});
     return turn;
+  }
+
+  /**
+   * Whether PgBouncer is logging in at a node that took the connection and does not go on: a frozen one. Ending that login makes
+   * PgBouncer turn clients away until another succeeds, so they are held meanwhile. A login that waits in HAProxy is not ended.
+   */
+  async #loginStandsAtPrimary(): Promise<boolean> {
+    const [connections, pools] = await Promise.all([
+      this.#haproxy.upstreamConnections(),
+      this.#pgbouncer.pools(),
+    ]);
+    if (connections === null || pools.kind !== 'pools') return false;
+    const { serversActive, serversIdle, serversBusy } = pools.counts;
+    return connections > serversActive + serversIdle + serversBusy;
   }
 
   async #expire(): Promise<void> {

@@ -74,12 +74,22 @@ export function nodeAddressProblem(node: NodeAddress): string | null {
   return null;
 }
 
-/** A `server` line's arguments, for the file and for `add server` alike (which knows no default-server). */
-export function serverArguments(node: NodeAddress, check: CheckPolicy): string {
-  const address = `${bracketed(node.host)}:${node.port}`;
-  if (node.restPort === null) return `${address} on-marked-down shutdown-sessions`;
+export type Backend = 'primary' | 'replicas';
+
+/**
+ * A `server` line's arguments, for the file and for `add server` alike (which knows no default-server). A standby that fails its
+ * checks loses its readers at once. A primary does not: a check says nothing of its connections, the agent ends them when the lease
+ * does, and HAProxy would also end those in the making, which PgBouncer takes for refused logins (see pgbouncer-config.ts).
+ */
+export function serverArguments(backend: Backend, node: NodeAddress, check: CheckPolicy): string {
   const { intervalMs, failures } = check;
-  return `${address} check port ${node.restPort} inter ${intervalMs}ms fastinter ${intervalMs}ms downinter ${intervalMs}ms rise 1 fall ${failures} on-marked-down shutdown-sessions`;
+  const words = [`${bracketed(node.host)}:${node.port}`];
+  if (node.restPort !== null) {
+    const intervals = ['inter', 'fastinter', 'downinter'].map((word) => `${word} ${intervalMs}ms`);
+    words.push(`check port ${node.restPort}`, ...intervals, `rise 1 fall ${failures}`);
+  }
+  if (backend === 'replicas') words.push('on-marked-down shutdown-sessions');
+  return words.join(' ');
 }
 
 /** HAProxy reads what stands behind the last colon as the port, so IPv6 needs brackets in front of one. */
@@ -90,9 +100,10 @@ function bracketed(host: string): string {
 export function renderHaproxyConfig(config: HaproxyConfig): string {
   const { listeners, nodes } = config;
   const retries = Math.ceil(config.patienceMs / reconnectMs);
-  const servers = nodes.map(
-    (node) => `  server ${node.nodeId} ${serverArguments(node, config.check)} disabled`,
-  );
+  const servers = (backend: Backend) =>
+    nodes
+      .map((node) => `  server ${node.nodeId} ${serverArguments(backend, node, config.check)} disabled\n`)
+      .join('');
   const bind = (listener: Listener) => `  bind ${bracketed(listener.host)}:${listener.port}`;
   return `# Written by the Leasehold agent, which changes it at runtime through the socket below. Edits are lost.
 global
@@ -144,8 +155,7 @@ backend primary
   option httpchk GET /primary
   http-check expect status 200
   server ${holdServer} 127.255.255.254:1 backup
-${servers.join('\n')}
-
+${servers('primary')}
 frontend replicas
 ${bind(listeners.replicas)}
   default_backend replicas
@@ -154,6 +164,5 @@ backend replicas
   balance roundrobin
   option httpchk GET /replica
   http-check expect status 200
-${servers.join('\n')}
-`;
+${servers('replicas')}`;
 }

@@ -6,7 +6,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HaproxyConfig, NodeAddress } from './haproxy-config.ts';
+import type { RunAs } from '../process.ts';
+import type { Backend, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
 import {
   holdServer,
   nodeAddressProblem,
@@ -14,9 +15,9 @@ import {
   renderHaproxyConfig,
   serverArguments,
 } from './haproxy-config.ts';
-import type { RuntimeAnswer, ServerState } from './haproxy-runtime.ts';
+import type { RuntimeAnswer, ServerState, SessionState } from './haproxy-runtime.ts';
 import { parseServersState, parseSessions, runCommands } from './haproxy-runtime.ts';
-import type { KeptProcess, RunAs } from './kept-process.ts';
+import type { KeptProcess } from './kept-process.ts';
 import {
   adoptKept,
   isRunning,
@@ -35,7 +36,7 @@ export interface HaproxyOptions extends Omit<HaproxyConfig, 'runtimeSocket' | 'u
   /** Existing folder for its files and sockets, which `runAs` may enter and write. */
   readonly folder: string;
   readonly logFile: string;
-  readonly runAs: RunAs;
+  readonly runAs: RunAs | null;
 }
 
 export type HaproxyResult =
@@ -216,12 +217,17 @@ export class Haproxy {
     return { kind: 'done' };
   }
 
-  /** Ends every established connection to the primary, PgBouncer's included: whoever is in a transaction gets an error. */
-  async endPrimaryConnections(): Promise<HaproxyResult> {
-    const servers = await this.#servers();
-    if (servers.kind !== 'servers') return servers;
-    const names = servers.all.filter(({ backend, server }) => backend === 'primary' && server !== holdServer);
-    return this.#endEstablished(new Set(names.map(({ server }) => server)));
+  /** Ends PgBouncer's connections to the primary: whoever is in a transaction gets an error. */
+  async endUpstreamConnections(): Promise<HaproxyResult> {
+    return this.#endEstablished(({ frontend }) => frontend === 'upstream');
+  }
+
+  /** How many connections of PgBouncer stand at a primary, logged in or not; null when HAProxy does not answer. */
+  async upstreamConnections(): Promise<number | null> {
+    const answer = await this.#run(['show sess']);
+    if (answer.kind === 'unreachable') return null;
+    const sessions = parseSessions(answer.answers.join('\n'));
+    return sessions.filter(({ frontend, established }) => frontend === 'upstream' && established).length;
   }
 
   async state(): Promise<HaproxyState | { readonly kind: 'unreachable'; readonly detail: string }> {
@@ -274,7 +280,7 @@ export class Haproxy {
 
   /** Adds the node to the backend, in maintenance, or gives it its new address. */
   async #ensureNode(
-    backend: string,
+    backend: Backend,
     node: NodeAddress,
     known?: readonly ServerState[],
   ): Promise<HaproxyResult> {
@@ -289,7 +295,9 @@ export class Haproxy {
     const path = `${backend}/${node.nodeId}`;
     const present = all.find((each) => each.backend === backend && each.server === node.nodeId);
     if (present === undefined) {
-      const answer = await this.#run([`add server ${path} ${serverArguments(node, this.#options.check)}`]);
+      const answer = await this.#run([
+        `add server ${path} ${serverArguments(backend, node, this.#options.check)}`,
+      ]);
       if (answer.kind === 'unreachable') return answer;
       const said = answer.answers.join(' ');
       return /registered/.test(said) ? { kind: 'done' } : { kind: 'invalid-input', detail: said };
@@ -309,18 +317,18 @@ export class Haproxy {
    */
   async #endConnections(servers: readonly string[]): Promise<HaproxyResult> {
     if (servers.length === 0) return { kind: 'done' };
-    const ended = await this.#endEstablished(new Set(servers));
+    const ended = await this.#endEstablished(({ server }) => servers.includes(server));
     void this.#sweepLater(servers);
     return ended;
   }
 
-  async #endEstablished(servers: ReadonlySet<string>): Promise<HaproxyResult> {
+  async #endEstablished(doomed: (session: SessionState) => boolean): Promise<HaproxyResult> {
     const answer = await this.#run(['show sess']);
     if (answer.kind === 'unreachable') return answer;
-    const doomed = parseSessions(answer.answers.join('\n')).filter(
-      ({ backend, server, established }) => backend === 'primary' && established && servers.has(server),
+    const sessions = parseSessions(answer.answers.join('\n')).filter(
+      (session) => session.backend === 'primary' && session.established && doomed(session),
     );
-    return doneOr(await this.#run(doomed.map(({ id }) => `shutdown session ${id}`)));
+    return doneOr(await this.#run(sessions.map(({ id }) => `shutdown session ${id}`)));
   }
 
   async #sweepLater(servers: readonly string[]): Promise<void> {
@@ -339,7 +347,7 @@ export class Haproxy {
 }
 
 /** In, and with full health: the node's own REST may answer 503 for the first moments after its promotion. */
-function enableCommands(backend: string, node: NodeAddress): string[] {
+function enableCommands(backend: Backend, node: NodeAddress): string[] {
   const path = `${backend}/${node.nodeId}`;
   const health = node.restPort === null ? [] : [`enable health ${path}`, `set server ${path} health up`];
   return [`set server ${path} state ready`, ...health];

@@ -3,17 +3,16 @@
  * somebody else by now), so the process's start time from /proc is kept beside it, and a zombie counts as gone.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { chmod, chown, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-
-/** The unprivileged user that a program runs as when the agent is root; null: the agent's own. */
-export type RunAs = { readonly uid: number; readonly gid: number } | null;
+import type { RunAs } from '../process.ts';
+import { isProcessAlive, minimalEnvironment, readProcessStatus, sendSignal } from '../process.ts';
 
 export interface KeptProcess {
   readonly pid: number;
   /** Clock ticks since boot at which the process began: with the pid it names one process for as long as the host is up. */
-  readonly startTicks: string;
+  readonly startTicks: number;
 }
 
 export interface KeptProgram {
@@ -22,27 +21,13 @@ export interface KeptProgram {
   readonly pidFile: string;
   /** Standard output and error are appended here. */
   readonly logFile: string;
-  readonly runAs: RunAs;
-}
-
-/** State letter and start time of a process, or null when there is none. */
-function processFacts(pid: number): { state: string; startTicks: string } | null {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  } catch {
-    return null;
-  }
-  // The program's name stands in parentheses and may hold anything: count the fields from the last one.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, startTicks] = [fields[0], fields[19]];
-  return state === undefined || startTicks === undefined ? null : { state, startTicks };
+  /** Null: as the user this process runs as. */
+  readonly runAs: RunAs | null;
 }
 
 /** Whether this very process still runs. A zombie does not. */
 export function isRunning(kept: KeptProcess): boolean {
-  const facts = processFacts(kept.pid);
-  return facts !== null && facts.startTicks === kept.startTicks && facts.state !== 'Z' && facts.state !== 'X';
+  return isProcessAlive(kept.pid, kept.startTicks);
 }
 
 /** Starts the program in a session of its own and writes its pid file. Rejects when the program cannot be executed. */
@@ -51,6 +36,8 @@ export async function startKept(options: KeptProgram): Promise<KeptProcess> {
   try {
     const child = spawn(options.program, options.args, {
       detached: true,
+      cwd: '/',
+      env: minimalEnvironment(),
       stdio: ['ignore', log, log],
       ...(options.runAs === null ? {} : { uid: options.runAs.uid, gid: options.runAs.gid }),
     });
@@ -61,7 +48,7 @@ export async function startKept(options: KeptProgram): Promise<KeptProcess> {
     child.unref();
     const { pid } = child;
     if (pid === undefined) throw new Error(`${options.program} was spawned without a pid`);
-    const kept = { pid, startTicks: processFacts(pid)?.startTicks ?? '' };
+    const kept = { pid, startTicks: readProcessStatus(pid)?.startTicks ?? 0 };
     await writeWhole(options.pidFile, `${JSON.stringify(kept)}\n`, { mode: 0o644, owner: null });
     return kept;
   } finally {
@@ -79,7 +66,7 @@ export async function adoptKept(pidFile: string): Promise<KeptProcess | null> {
   }
   if (typeof named !== 'object' || named === null) return null;
   const { pid, startTicks } = named as Record<string, unknown>;
-  if (typeof pid !== 'number' || typeof startTicks !== 'string') return null;
+  if (typeof pid !== 'number' || typeof startTicks !== 'number') return null;
   const kept = { pid, startTicks };
   return isRunning(kept) ? kept : null;
 }
@@ -103,19 +90,14 @@ export async function stopKept(
 
 /** Sends a signal to this very process; does nothing when it is gone. */
 export function signalKept(kept: KeptProcess, signal: NodeJS.Signals): void {
-  if (!isRunning(kept)) return;
-  try {
-    process.kill(kept.pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
+  if (isRunning(kept)) sendSignal(kept.pid, signal);
 }
 
 /** Writes a file so that a reader sees the old text or the new one, with the owner that must read it. */
 export async function writeWhole(
   path: string,
   text: string,
-  access: { mode: number; owner: RunAs },
+  access: { mode: number; owner: RunAs | null },
 ): Promise<void> {
   const draft = `${path}.new`;
   await rm(draft, { force: true });
@@ -131,7 +113,7 @@ export async function logTail(logFile: string, lines = 8): Promise<string> {
 }
 
 /** Gives a folder to the user that uses it, and to nobody else. */
-export async function ownFolder(folder: string, owner: RunAs): Promise<void> {
+export async function ownFolder(folder: string, owner: RunAs | null): Promise<void> {
   await chmod(folder, 0o700);
   if (owner !== null) await chown(folder, owner.uid, owner.gid);
 }

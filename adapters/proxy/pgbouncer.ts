@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KeptProcess, RunAs } from './kept-process.ts';
+import type { RunAs } from '../process.ts';
+import type { KeptProcess } from './kept-process.ts';
 import {
   adoptKept,
   isRunning,
@@ -29,7 +30,7 @@ export interface PgbouncerOptions extends Omit<PgbouncerConfig, 'authFile' | 'co
   /** Existing folder for its files and socket, which `runAs` may enter and write. */
   readonly folder: string;
   readonly logFile: string;
-  readonly runAs: RunAs;
+  readonly runAs: RunAs | null;
   readonly users: readonly PoolUser[];
 }
 
@@ -153,6 +154,17 @@ export class Pgbouncer {
       if (resumed.kind === 'unreachable') return resumed;
     }
     return this.#notPaused(open, tookMs());
+  }
+
+  /**
+   * Holds the clients now, whatever is open: for a caller who ends the server connections himself, at the latest `timeoutMs` after.
+   * `was-paused`: somebody else's pause is in force and stays so.
+   */
+  async hold(timeoutMs: number): Promise<{ readonly kind: 'held' | 'was-paused' | 'unreachable' }> {
+    const answer = await this.#pauser.run('PAUSE', timeoutMs);
+    if (answer.kind === 'answered') return { kind: 'held' };
+    if (answer.kind === 'refused') return { kind: 'was-paused' };
+    return { kind: (await this.isPaused()) ? 'held' : 'unreachable' };
   }
 
   /** Lets clients through. */
