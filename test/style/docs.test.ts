@@ -1,0 +1,83 @@
+/**
+ * What the documents name exists: linked files, paths in the tree, npm scripts and CLI commands. A document that points at what was
+ * renamed or never came fails here, not at a reader.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const inTree = /^(?:core|adapters|agent|lambdas|infra|cli|local|spec|test|bin|docs|examples|\.ci)\/[\w./-]+$/;
+
+interface Page {
+  path: string;
+  text: string;
+}
+
+function pages(): Page[] {
+  const top = readdirSync(root).filter((name) => name.endsWith('.md'));
+  const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`);
+  return [...top, ...docs].map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }));
+}
+
+/** GitHub's anchor of a heading. */
+const anchor = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+
+const all = pages();
+const captured = (text: string, form: RegExp) => Array.from(text.matchAll(form), (match) => match[1] ?? '');
+
+function deadLinks({ path, text }: Page): string[] {
+  return captured(text, /\]\(([^)]+)\)/g).filter((link) => {
+    if (/^[a-z]+:/.test(link)) return false;
+    const [file = '', heading] = link.split('#');
+    const target = file === '' ? join(root, path) : join(root, dirname(path), file);
+    if (!existsSync(target)) return true;
+    if (heading === undefined) return false;
+    return !captured(readFileSync(target, 'utf8'), /^#+ (.+)$/gm)
+      .map(anchor)
+      .includes(heading);
+  });
+}
+
+test('there are documents to judge', () => {
+  expect(all.map(({ path }) => path)).toContain('docs/design.md');
+});
+
+test.each(all)('$path links only to what exists', (page) => {
+  expect(deadLinks(page)).toEqual([]);
+});
+
+test.each(all)('$path names only paths that exist', ({ text }) => {
+  const named = captured(text, /`([^`\n]+)`/g).filter((path) => inTree.test(path));
+  expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+});
+
+test.each(all)('$path names only npm scripts that exist', ({ text }) => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object };
+  const named = captured(text, /npm run ([a-z:-]+)/g);
+  expect(named.filter((name) => !(name in scripts))).toEqual([]);
+});
+
+test.each(all)('$path names only commands that the CLI has', ({ text }) => {
+  const folder = join(root, 'cli', 'commands');
+  const sources = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+  const commands = sources.flatMap((source) => captured(source, /command\('([a-z-]+)/g));
+  const named = captured(text, /npx leasehold ([a-z-]+)/g);
+  expect(named.filter((name) => !commands.includes(name))).toEqual([]);
+});
+
+test('a dead link is found', () => {
+  expect(
+    deadLinks({ path: 'docs/a.md', text: '[a](nowhere.md) [b](design.md#no-such-heading)' }),
+  ).toHaveLength(2);
+  expect(
+    deadLinks({ path: 'docs/a.md', text: '[a](design.md#five-rules) [b](https://example.org)' }),
+  ).toEqual([]);
+});
