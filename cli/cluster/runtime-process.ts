@@ -1,0 +1,185 @@
+/**
+ * Starts, watches and ends the embedded runtime of a cluster. It is a process of its own with a session of its own: a Ctrl-C at
+ * the terminal reaches the command, which then brings the runtime down in order.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
+import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
+import { sleepMs } from '../../adapters/clock.ts';
+import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
+import { CliError } from '../cli-error.ts';
+import { type ClusterFolder, livingRuntime, readRuntimeFile } from './cluster-folder.ts';
+import { type Endpoints, readEndpoints } from './endpoints.ts';
+import { missingForRedundancy, type WantedCluster } from './redundancy.ts';
+
+const runtimeScript = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'local', 'runtime.ts');
+
+const pollMs = 100;
+/** An orderly end stops PostgreSQL on every host, which may take an agent 20 s. */
+export const downTimeoutMs = 60_000;
+const tailLines = 20;
+const tailBytes = 16_384;
+
+export interface RuntimeStart {
+  readonly folder: ClusterFolder;
+  /** The folder that holds `.leasehold/`. */
+  readonly project: string;
+  readonly clusterFile: string;
+  /** The runtime goes down when this process ends, however it ends. */
+  readonly tied: boolean;
+}
+
+/** Spawns the runtime; whether it comes up is for `waitUntilWhole`. */
+export function startRuntime({ folder, project, clusterFile, tied }: RuntimeStart): ChildProcess {
+  mkdirSync(folder.path, { recursive: true });
+  const log = openSync(folder.log, 'a', 0o600);
+  const args = ['run', '--file', clusterFile, '--folder', project, ...(tied ? ['--tied'] : [])];
+  const child = spawn(process.execPath, [runtimeScript, ...args], {
+    cwd: project,
+    detached: true,
+    stdio: [tied ? 'pipe' : 'ignore', log, log],
+  });
+  closeSync(log);
+  child.on('error', () => undefined);
+  child.stdin?.on('error', () => undefined);
+  child.unref();
+  return child;
+}
+
+/** Tells a tied runtime that it may outlive this process. */
+export function untie(child: ChildProcess): void {
+  child.stdin?.end('stay\n');
+}
+
+export interface WaitOptions {
+  readonly folder: ClusterFolder;
+  readonly wanted: WantedCluster;
+  /** The runtime this process started; null for one that was there. */
+  readonly child: ChildProcess | null;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (line: string) => void;
+}
+
+/**
+ * Waits until the cluster is whole (see `redundancy.ts`) and returns its endpoints. Throws CliError when the runtime ends or the
+ * time is up, with the end of its log; throws the signal's reason when that is aborted.
+ */
+export async function waitUntilWhole(options: WaitOptions): Promise<Endpoints> {
+  const { folder, wanted, signal } = options;
+  const untilMs = performance.now() + options.timeoutMs;
+  let told = '';
+  const tell = (line: string) => {
+    if (line !== told && line !== '') options.onProgress(line);
+    told = line;
+  };
+  for (;;) {
+    signal.throwIfAborted();
+    const runtime = readRuntimeFile(folder);
+    const ours = options.child === null || runtime?.pid === options.child.pid;
+    if (hasEnded(options)) {
+      const why = ours && runtime?.phase === 'failed' ? runtime.detail : 'the runtime ended unexpectedly';
+      throw new CliError(`${why}\n${logTail(folder)}`);
+    }
+    if (ours && runtime?.phase === 'running') {
+      const missing = await missingNow(folder, wanted);
+      if (typeof missing !== 'string') return missing;
+      tell(missing);
+    } else if (ours && runtime !== null) tell(runtime.detail);
+    if (performance.now() > untilMs) {
+      throw new CliError(
+        `not ready after ${Math.round(options.timeoutMs / 1000)} s: ${told}\n${logTail(folder)}`,
+      );
+    }
+    await sleepMs(pollMs);
+  }
+}
+
+function hasEnded({ child, folder }: WaitOptions): boolean {
+  if (child === null) return livingRuntime(folder) === null;
+  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+}
+
+async function missingNow(folder: ClusterFolder, wanted: WantedCluster): Promise<Endpoints | string> {
+  const endpoints = readEndpoints(folder);
+  if (endpoints === null) return 'the runtime has not named its endpoints';
+  const missing = await missingForRedundancy(storeOf(endpoints), endpoints, wanted);
+  return missing.length === 0 ? endpoints : missing.join('; ');
+}
+
+const stores = new Map<string, ReturnType<typeof createClusterStore>>();
+
+/** A store over an embedded runtime's endpoints; one client for each address, because its connections are kept. */
+export function storeOf(endpoints: Endpoints): ReturnType<typeof createClusterStore> {
+  const { region, awsEndpointUrl, accessKeyId, secretAccessKey, tableName, cluster } = endpoints;
+  const key = `${awsEndpointUrl} ${accessKeyId} ${cluster}`;
+  const known = stores.get(key);
+  if (known !== undefined) return known;
+  const credentials = { accessKeyId, secretAccessKey };
+  const client = createDynamoClient({ region, endpoint: awsEndpointUrl, credentials });
+  const store = createClusterStore({ client, tableName, cluster });
+  stores.set(key, store);
+  return store;
+}
+
+/** Ends a living runtime in order, and by force when it takes too long. Returns false when there was none. */
+export async function endRuntime(folder: ClusterFolder): Promise<boolean> {
+  const runtime = livingRuntime(folder);
+  if (runtime === null) return false;
+  await endProcess(runtime.pid, runtime.startTicks);
+  return true;
+}
+
+/** SIGTERM, then SIGKILL when the time for an orderly end is over. */
+export async function endProcess(pid: number, startTicks?: number): Promise<void> {
+  const untilMs = performance.now() + downTimeoutMs;
+  sendSignal(pid, 'SIGTERM');
+  while (isProcessAlive(pid, startTicks)) {
+    if (performance.now() > untilMs) sendSignal(pid, 'SIGKILL');
+    await sleepMs(20);
+  }
+}
+
+/** Ends what a runtime left behind, and with `removeData` the cluster's data; says what it did on `onLine`. */
+export async function cleanUp(
+  folder: ClusterFolder,
+  project: string,
+  removeData: boolean,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const args = [
+    'end',
+    '--cluster',
+    folder.cluster,
+    '--folder',
+    project,
+    ...(removeData ? ['--remove-data'] : []),
+  ];
+  const child = spawn(process.execPath, [runtimeScript, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  const keep = (chunk: Buffer) => {
+    output = (output + chunk.toString()).slice(-tailBytes);
+  };
+  child.stdout.on('data', keep);
+  child.stderr.on('data', keep);
+  const code = await new Promise<number | null>((resolve) => {
+    child.once('error', () => resolve(127));
+    child.once('close', resolve);
+  });
+  if (output !== '') onLine(output.trimEnd());
+  if (code !== 0) throw new CliError(`the cluster ${folder.cluster} could not be brought down`);
+}
+
+/** The end of the runtime's log, for an error message. */
+export function logTail(folder: ClusterFolder): string {
+  const size = statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0;
+  if (size === 0) return `(nothing in ${folder.log})`;
+  const lines = readFileSync(folder.log).subarray(-tailBytes).toString('utf8').trimEnd().split('\n');
+  return [
+    `--- the end of ${folder.log}; each host's logs are in its folder`,
+    ...lines.slice(-tailLines),
+  ].join('\n');
+}

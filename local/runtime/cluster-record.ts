@@ -1,0 +1,54 @@
+/**
+ * The cluster's record in DynamoDB, made from the cluster file: created once, and its specification brought up to date when the
+ * file has changed since. Everything else in it belongs to agents and workflow.
+ */
+import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
+import type { ClusterRecord } from '../../core/model/cluster-record.ts';
+import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
+
+const maxAttempts = 20;
+
+/** Throws when the store does not answer, or others keep changing the record. */
+export async function ensureClusterRecord(store: ClusterStore, file: ClusterFile): Promise<void> {
+  for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+    const head = await store.readHead();
+    if (head.kind !== 'ok') throw new Error(`DynamoDB: ${head.kind}: ${head.message}`);
+    const { record } = head.value;
+    const done =
+      record === null ? await store.createRecord(newRecord(file)) : await bringUpToDate(store, record, file);
+    if (done.kind === 'ok') return;
+    if (done.kind !== 'refused') throw new Error(`DynamoDB: ${done.kind}: ${done.message}`);
+  }
+  throw new Error('the cluster record is changed by others all the time');
+}
+
+async function bringUpToDate(store: ClusterStore, record: ClusterRecord, file: ClusterFile) {
+  const proxies = file.proxies.map(({ id }) => id);
+  if (isDeepStrictEqual(record.spec, file.spec) && isDeepStrictEqual([...record.proxies], proxies)) {
+    return { kind: 'ok' } as const;
+  }
+  return store.updateRecord({ expect: { version: record.version }, set: { spec: file.spec, proxies } });
+}
+
+function newRecord(file: ClusterFile): ClusterRecord {
+  return {
+    cluster: file.cluster,
+    uid: randomBytes(4).toString('hex'),
+    version: 1,
+    spec: file.spec,
+    members: [],
+    proxies: file.proxies.map(({ id }) => id),
+    systemIdentifier: null,
+    bootstrap: null,
+    failoverState: 'stable',
+    operation: null,
+    attempt: 0,
+    intendedPrimary: null,
+    failoverTargetPrimary: null,
+    lastFailover: null,
+    epochs: [],
+    paused: false,
+  };
+}

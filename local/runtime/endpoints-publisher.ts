@@ -1,0 +1,150 @@
+/**
+ * Keeps endpoints.json true: writes it anew, at once, whenever a process of a host has changed. Agents and workers are the
+ * runtime's own and are known at once; guards and postmasters are looked up in the files they leave, several times a second.
+ */
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import {
+  isProcessAlive,
+  processExecutable,
+  processTitle,
+  processWorkingDirectory,
+} from '../../adapters/process.ts';
+import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
+import type { Endpoints, NodeEndpoints } from '../../cli/cluster/endpoints.ts';
+import { type ClusterState, isTemporary } from './cluster-state.ts';
+import type { Host } from './host-driver.ts';
+import { type HostSurroundings, hostState, portOf } from './host-files.ts';
+import { writeJsonFile } from './json-file.ts';
+
+const lookEveryMs = 200;
+const loopback = '127.0.0.1';
+const database = 'postgres';
+
+export interface EndpointsPublisher {
+  /** Looks now, and writes when something has changed. */
+  publish(): void;
+  /** Stops looking and removes the file: nothing is reached any more. */
+  close(): void;
+}
+
+export function startEndpointsPublisher(
+  folder: ClusterFolder,
+  surroundings: HostSurroundings,
+  hosts: readonly Host[],
+): EndpointsPublisher {
+  let written = '';
+  const publish = () => {
+    const endpoints = endpointsOf(folder.cluster, surroundings, hosts);
+    const text = JSON.stringify(endpoints);
+    if (text === written) return;
+    written = text;
+    writeJsonFile(folder.endpoints, endpoints);
+  };
+  publish();
+  const timer = setInterval(publish, lookEveryMs);
+  return {
+    publish,
+    close() {
+      clearInterval(timer);
+      rmSync(folder.endpoints, { force: true });
+    },
+  };
+}
+
+function endpointsOf(cluster: string, surroundings: HostSurroundings, hosts: readonly Host[]): Endpoints {
+  const { state, region, awsEndpointUrl, tableName, stateMachineArn, file } = surroundings;
+  const proxy = file.proxies[0];
+  const proxyDsn = (purpose: string) =>
+    proxy === undefined ? '' : dsn(state, portOf(hostState(state, proxy.id).ports, purpose));
+  return {
+    cluster,
+    region,
+    awsEndpointUrl,
+    accessKeyId: state.accessKeyId,
+    secretAccessKey: state.secretAccessKey,
+    tableName,
+    stateMachineArn,
+    dsn: {
+      endpoint: proxyDsn('endpoint'),
+      pgbouncer: proxyDsn('pgbouncer'),
+      primary: proxyDsn('primary'),
+      replicas: proxyDsn('replicas'),
+      nodes: Object.fromEntries(
+        file.nodes.map(({ id }) => [id, dsn(state, portOf(hostState(state, id).ports, 'postgres'))]),
+      ),
+    },
+    nodes: Object.fromEntries(
+      hosts.filter(({ role }) => role === 'database').map((host) => [host.id, nodeEndpoints(state, host)]),
+    ),
+  };
+}
+
+function dsn(state: ClusterState, port: number): string {
+  const { name, password } = state.secrets.superuser;
+  return `postgres://${encodeURIComponent(name)}:${encodeURIComponent(password)}@${loopback}:${port}/${database}`;
+}
+
+function nodeEndpoints(state: ClusterState, host: Host): NodeEndpoints {
+  return {
+    restUrl: `http://${loopback}:${portOf(hostState(state, host.id).ports, 'rest')}`,
+    instanceId: host.instanceId,
+    agentPid: host.agent.pid,
+    guardPid: guardPid(host.folder),
+    ssmPid: host.worker.pid,
+    postmasterPid: postmasterPid(host.folder),
+  };
+}
+
+/** The guard leaves its pid beside the FIFO it reads. */
+function guardPid(folder: string): number | null {
+  for (const path of [folder, join(folder, 'run'), join(folder, 'state')]) {
+    const pid = pidIn(join(path, 'guard.fifo.pid'));
+    if (pid !== null && isProcessAlive(pid) && processTitle(pid).includes(`${folder}/`)) return pid;
+  }
+  return null;
+}
+
+/** The postmaster of the data directory in use; folders that are kept beside it after a rebuild have none. */
+export function postmasterPid(folder: string): number | null {
+  for (const path of dataDirectories(join(folder, 'data'))) {
+    const pid = pidIn(join(path, 'postmaster.pid'));
+    if (pid !== null && isPostmaster(pid, path)) return pid;
+  }
+  return null;
+}
+
+/** A pid file may be left over, and its pid be somebody else's by now. */
+function isPostmaster(pid: number, dataDirectory: string): boolean {
+  if (!isProcessAlive(pid)) return false;
+  const program = processExecutable(pid);
+  if (program !== null && !basename(program).startsWith('postgres')) return false;
+  const workingDirectory = processWorkingDirectory(pid);
+  return workingDirectory === null
+    ? processTitle(pid).includes(dataDirectory)
+    : workingDirectory === dataDirectory;
+}
+
+function dataDirectories(folder: string): string[] {
+  try {
+    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [folder, ...below.map(({ name }) => join(folder, name))];
+  } catch {
+    return [];
+  }
+}
+
+function pidIn(path: string): number | null {
+  try {
+    const pid = Number.parseInt(readFileSync(path, 'latin1'), 10);
+    return Number.isInteger(pid) && pid > 1 ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What a person must be told about where data is; null when it is where it is expected. */
+export function dataFolderNotice(folder: ClusterFolder, state: ClusterState): string | null {
+  if (!isTemporary(folder, state)) return null;
+  return `PostgreSQL's user cannot reach ${folder.path}: data goes to ${state.hostsFolder}, and is removed by \`leasehold down\``;
+}

@@ -1,0 +1,217 @@
+/**
+ * What a host of the embedded runtime finds on its disk when it boots, as cloud-init would write it on EC2: its
+ * configuration, its environment, and `leasehold-agent`, which Run Command's documents call.
+ */
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunAs } from '../../adapters/process.ts';
+import type { ProxyPrograms } from '../../adapters/proxy/find-programs.ts';
+import type { DatabaseHostConfig, ProxyHostConfig } from '../../core/model/host-config.ts';
+import type { ClusterFile, NodeInFile, ProxyInFile } from '../../core/wire/parse-cluster-file.ts';
+import type { SsmWorkerConfig } from '../ssm-worker.ts';
+import type { ClusterState, HostState, WantedHost } from './cluster-state.ts';
+import type { HostPrograms } from './host-driver.ts';
+import { writeJsonFile } from './json-file.ts';
+import { hostMark } from './process-family.ts';
+
+/** What all hosts of a cluster share. */
+export interface HostSurroundings {
+  readonly file: ClusterFile;
+  readonly state: ClusterState;
+  readonly region: string;
+  readonly tableName: string;
+  readonly stateMachineArn: string;
+  readonly awsEndpointUrl: string;
+  readonly binDir: string;
+  readonly proxyPrograms: Extract<ProxyPrograms, { kind: 'found' }> | null;
+  readonly runAs: RunAs | null;
+  /** `main.mjs` of the agent's bundle. */
+  readonly agentBundle: string;
+  /** The worker that plays the SSM agent. */
+  readonly workerScript: string;
+  /** Where pids are left for a later runtime. */
+  readonly processesFolder: string;
+}
+
+const loopback = '127.0.0.1';
+
+/** The hosts of a cluster file with the ports each needs. */
+export function wantedHosts(file: ClusterFile): WantedHost[] {
+  const nodes = file.nodes.map(({ id, port }) => ({ id, ports: { postgres: port, rest: null, wake: null } }));
+  const proxies = file.proxies.map((proxy) => ({
+    id: proxy.id,
+    ports: {
+      endpoint: proxy.endpointPort,
+      pgbouncer: proxy.pgbouncerPort,
+      primary: proxy.primaryPort,
+      replicas: proxy.replicasPort,
+      rest: null,
+      wake: null,
+    },
+  }));
+  return [...nodes, ...proxies];
+}
+
+/** Writes the files of every host and says what is to run on each, database hosts first. */
+export function prepareHosts(surroundings: HostSurroundings): HostPrograms[] {
+  const { file } = surroundings;
+  return [
+    ...file.nodes.map((node) => prepareHost(surroundings, databaseConfig(surroundings, node))),
+    ...file.proxies.map((proxy) => prepareHost(surroundings, proxyConfig(surroundings, proxy))),
+  ];
+}
+
+function commonConfig({ file, state, ...surroundings }: HostSurroundings, id: string) {
+  const { instanceId, ports } = hostState(state, id);
+  return {
+    cluster: file.cluster,
+    node: id,
+    instanceId,
+    region: surroundings.region,
+    tableName: surroundings.tableName,
+    stateMachineArn: surroundings.stateMachineArn,
+    folder: join(state.hostsFolder, id),
+    host: loopback,
+    restPort: portOf(ports, 'rest'),
+    wakePort: portOf(ports, 'wake'),
+    runAs: surroundings.runAs,
+    actions: file.actions,
+    secrets: state.secrets,
+  };
+}
+
+function databaseConfig(surroundings: HostSurroundings, node: NodeInFile): DatabaseHostConfig {
+  const { ports } = hostState(surroundings.state, node.id);
+  return {
+    ...commonConfig(surroundings, node.id),
+    role: 'database',
+    tags: node.tags,
+    postgres: {
+      binDir: surroundings.binDir,
+      port: portOf(ports, 'postgres'),
+      listen: loopback,
+      settings: { ...surroundings.file.settings, ...node.settings },
+    },
+  };
+}
+
+function proxyConfig(surroundings: HostSurroundings, proxy: ProxyInFile): ProxyHostConfig {
+  const { proxyPrograms, state } = surroundings;
+  if (proxyPrograms === null) throw new Error('a cluster file with proxies needs HAProxy and PgBouncer');
+  const { ports } = hostState(state, proxy.id);
+  return {
+    ...commonConfig(surroundings, proxy.id),
+    role: 'proxy',
+    haproxyBin: proxyPrograms.haproxy.path,
+    pgbouncerBin: proxyPrograms.pgbouncer.path,
+    ports: {
+      endpoint: portOf(ports, 'endpoint'),
+      pgbouncer: portOf(ports, 'pgbouncer'),
+      primary: portOf(ports, 'primary'),
+      replicas: portOf(ports, 'replicas'),
+    },
+    poolSize: proxy.poolSize,
+  };
+}
+
+export function hostState(state: ClusterState, id: string): HostState {
+  const host = state.hosts[id];
+  if (host === undefined) throw new Error(`there is no state of the host ${id}`);
+  return host;
+}
+
+export function portOf(ports: HostState['ports'], purpose: string): number {
+  const port = ports[purpose];
+  if (port === undefined) throw new Error(`there is no ${purpose} port`);
+  return port;
+}
+
+function prepareHost(
+  surroundings: HostSurroundings,
+  config: DatabaseHostConfig | ProxyHostConfig,
+): HostPrograms {
+  const { folder, node: id } = config;
+  const { processesFolder, agentBundle } = surroundings;
+  mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
+  const configFile = join(folder, 'config.json');
+  writeJsonFile(configFile, config);
+  const environment = hostEnvironment(surroundings, folder);
+  writeWrapper(folder, { bundle: agentBundle, configFile, environment });
+  const workerConfig: SsmWorkerConfig = {
+    instanceId: config.instanceId,
+    endpoint: surroundings.awsEndpointUrl,
+    environment,
+    workFolder: join(folder, 'ssm'),
+    accessKeyId: surroundings.state.accessKeyId,
+  };
+  const workerConfigFile = join(folder, 'ssm-worker.json');
+  mkdirSync(workerConfig.workFolder, { recursive: true, mode: 0o700 });
+  writeJsonFile(workerConfigFile, workerConfig);
+  const program = (name: string, argv: readonly [string, ...string[]], configuration: unknown) => ({
+    name: `${id} ${name}`,
+    argv,
+    env: environment,
+    cwd: folder,
+    logFile: join(folder, `${name}.log`),
+    pidFile: join(processesFolder, `${id}-${name}.json`),
+    revision: createHash('sha256')
+      .update(JSON.stringify([argv, environment, configuration]))
+      .digest('hex'),
+  });
+  return {
+    id,
+    role: config.role,
+    instanceId: config.instanceId,
+    folder,
+    agent: program('agent', [process.execPath, agentBundle, 'run', '--config', configFile], config),
+    worker: program(
+      'ssm-worker',
+      [process.execPath, surroundings.workerScript, workerConfigFile],
+      workerConfig,
+    ),
+  };
+}
+
+/** What every process of a host starts with; nothing of the runtime's own environment but where programs are. */
+function hostEnvironment(
+  { state, region, awsEndpointUrl }: HostSurroundings,
+  folder: string,
+): Record<string, string> {
+  return {
+    PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? '/usr/bin:/bin'}`,
+    LANG: 'C.UTF-8',
+    AWS_ENDPOINT_URL: awsEndpointUrl,
+    AWS_REGION: region,
+    AWS_ACCESS_KEY_ID: state.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: state.secretAccessKey,
+    [hostMark]: folder,
+  };
+}
+
+/** `leasehold-agent`, as it is in PATH on a host: the same command for Run Command's documents and for a person. */
+function writeWrapper(
+  folder: string,
+  agent: { bundle: string; configFile: string; environment: Readonly<Record<string, string>> },
+): void {
+  const environmentFile = join(folder, 'environment');
+  const exports = Object.entries(agent.environment).map(
+    ([name, value]) => `export ${name}=${quoted(value)}\n`,
+  );
+  writeFileSync(environmentFile, exports.join(''), { mode: 0o600 });
+  const path = join(folder, 'bin', 'leasehold-agent');
+  const lines = [
+    '#!/bin/sh',
+    '# The agent of this host, as Run Command and people call it.',
+    `. ${quoted(environmentFile)}`,
+    'command=$1',
+    'shift',
+    `exec ${quoted(process.execPath)} ${quoted(agent.bundle)} "$command" --config ${quoted(agent.configFile)} "$@"`,
+  ];
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  chmodSync(path, 0o755);
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
