@@ -9,7 +9,7 @@ import { PassThrough } from 'node:stream';
 import dynalite from 'dynalite';
 import { AwsError } from './aws-error.ts';
 import { asObject, isObject, type JsonObject } from './json-value.ts';
-import type { TableDefinition } from './template.ts';
+import type { TableDefinition } from './template-resources.ts';
 
 /** An answer as it goes over the wire. */
 export type WireAnswer = {

@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { FunctionDefinition } from './template.ts';
+import type { FunctionDefinition } from './template-resources.ts';
 
 /** What the runtime sends to the process. `payload` is JSON. */
 export type ToLambda = {

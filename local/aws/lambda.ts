@@ -13,7 +13,7 @@ import {
   type LambdaProcess,
   startLambdaProcess,
 } from './lambda-process.ts';
-import type { FunctionDefinition } from './template.ts';
+import type { FunctionDefinition } from './template-resources.ts';
 
 /** `payload` is JSON; with `functionError` it describes the error, as AWS does. */
 export type InvokeAnswer = { readonly payload: string; readonly functionError?: 'Unhandled' };

@@ -4,7 +4,7 @@
  * make a service be away. Only for programs on this machine: it refuses what a browser sends for a web page,
  * because whoever reaches this port can run commands on the hosts.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -58,6 +58,11 @@ export type AwsServerOptions = {
   readonly stepFunctions?: JsonService;
   readonly ssm?: JsonService & { readonly workers: WorkerChannel };
   readonly ec2?: QueryService;
+  /**
+   * The access key id that every request must be signed for, which makes the id itself the secret: signatures are not
+   * checked. Left out, anyone on this machine may do anything.
+   */
+  readonly accessKeyId?: string;
   /** A latency profile: how long to hold a request before it is served. */
   readonly delayMs?: (service: ServiceName, operation: string) => number;
   /** Told about bugs, which clients see as InternalFailure. */
@@ -134,7 +139,27 @@ async function serve(context: Context, request: IncomingMessage, response: Serve
   const requestId = randomUUID();
   response.setHeader('x-amzn-requestid', requestId);
   const body = await readBody(request);
+  if (!isAuthorized(context.options.accessKeyId, request)) {
+    return sendDenied(response, target, requestId);
+  }
   await dispatch(context, { target, request, response, requestId, body });
+}
+
+/** AWS clients name the key in their signature, our own processes send it as a bearer token. */
+function isAuthorized(accessKeyId: string | undefined, request: IncomingMessage): boolean {
+  if (accessKeyId === undefined) return true;
+  const header = request.headers.authorization ?? '';
+  const given = /^(?:AWS4-HMAC-SHA256 .*?Credential=([^/,\s]+)\/|Bearer (\S+)$)/.exec(header);
+  const [left, right] = [given?.[1] ?? given?.[2] ?? '', accessKeyId].map((id) =>
+    createHash('sha256').update(id).digest(),
+  );
+  return left !== undefined && right !== undefined && timingSafeEqual(left, right);
+}
+
+function sendDenied(response: ServerResponse, target: Target, requestId: string): void {
+  const message = 'The security token included in the request is invalid.';
+  if (target.kind === 'query') sendEc2Error(response, requestId, new AwsError('AuthFailure', message, 401));
+  else sendJsonError(response, 'application/json', new AwsError('UnrecognizedClientException', message));
 }
 
 type Exchange = {
