@@ -4,7 +4,7 @@
  * a node is never promoted whose history has diverged or that lacks what the last primary is known to have acknowledged.
  *
  * A node is refused by the first row of its table that applies; the row's id and reason come back with the choice. Those that
- * remain are ordered by (position, history), synchronous standbys first, `failoverPriority`, name.
+ * remain are ordered by (position, history), the requested node, synchronous standbys first, `failoverPriority`, name.
  */
 import type { ClusterRecord } from '../model/cluster-record.ts';
 import type { Lease, NodeId } from '../model/lease.ts';
@@ -66,6 +66,8 @@ export interface FailoverView {
   readonly positions: readonly Position[];
   /** Tried in this operation, and failed. */
   readonly excluded: readonly NodeId[];
+  /** Preferred where nobody else has more; null: nobody was asked for. */
+  readonly requested: NodeId | null;
   /** Start of the shutdown checkpoint of the last primary when it stopped cleanly; else null. */
   readonly releasedAtLsn: Lsn | null;
 }
@@ -174,7 +176,7 @@ export const failoverRefusals: readonly FailoverRefusal[] = failoverRows.map(({ 
 export function chooseSwitchoverTarget(view: SwitchoverView): Choice {
   const nodes = view.requested === null ? view.record.members : [view.requested];
   const { eligible, refused } = sift(nodes, view, switchoverRows);
-  const [best] = inOrder(eligible, view, (node) => ({
+  const [best] = inOrder(eligible, { ...view, requested: null }, (node) => ({
     lsn: reportOf(node, view)?.lsn ?? null,
     ancestors: 0,
   }));
@@ -200,7 +202,8 @@ export function chooseFailoverTarget(view: FailoverView): Choice {
     if (best !== undefined) {
       const at = positionOf(best, view)?.lsn;
       const reason = `${best} is first of ${candidates.length}, at ${at == null ? 'an unknown position' : formatLsn(at)}`;
-      return { kind: 'chosen', node: best, rule: 'first-in-order', reason, refused };
+      const rule = best === view.requested ? 'requested' : 'first-in-order';
+      return { kind: 'chosen', node: best, rule, reason, refused };
     }
   }
   if (
@@ -267,7 +270,11 @@ function refusalOf<View>(
   return null;
 }
 
-type Ordered = { readonly reports: readonly NodeReport[]; readonly lease: Lease };
+type Ordered = {
+  readonly reports: readonly NodeReport[];
+  readonly lease: Lease;
+  readonly requested: NodeId | null;
+};
 
 function inOrder(
   nodes: readonly NodeId[],
@@ -281,6 +288,7 @@ function inOrder(
     return (
       compareLsn(other.lsn ?? zero, one.lsn ?? zero) ||
       other.ancestors - one.ancestors ||
+      Number(b === view.requested) - Number(a === view.requested) ||
       synchronous(b) - synchronous(a) ||
       priority(b) - priority(a) ||
       (a < b ? -1 : 1)

@@ -167,6 +167,7 @@ describe('the target of a failover', () => {
     reports: [report('b'), report('c')],
     positions: [at('b', '0/6000000'), at('c', '0/6000001')],
     excluded: [],
+    requested: null,
     releasedAtLsn: null,
     ...over,
   });
@@ -203,6 +204,16 @@ describe('the target of a failover', () => {
     expect(chooseFailoverTarget(view())).toMatchObject({ kind: 'chosen', node: 'c', rule: 'first-in-order' });
     const flattering = view({ reports: [report('b', { lsn: lsn('9/0') }), report('c')] });
     expect(chooseFailoverTarget(flattering)).toMatchObject({ node: 'c' });
+  });
+
+  test('is the requested node only where nobody has more', () => {
+    expect(chooseFailoverTarget(view({ requested: 'b' }))).toMatchObject({
+      node: 'c',
+      rule: 'first-in-order',
+    });
+    const equal = view({ requested: 'c', positions: [at('b', '0/6000000'), at('c', '0/6000000')] });
+    expect(chooseFailoverTarget(equal)).toMatchObject({ node: 'c', rule: 'requested' });
+    expect(chooseFailoverTarget({ ...equal, requested: null })).toMatchObject({ node: 'b' });
   });
 
   test('may be on an ancestor up to the fork', () => {
