@@ -78,6 +78,8 @@ export interface ProxyReport {
   readonly paused: boolean;
   /** The operation for which it is paused. */
   readonly pausedFor: string | null;
+  /** The operation for which it could not pause in time. */
+  readonly pauseFailedFor: string | null;
   readonly detail: string;
   readonly addresses: ProxyAddresses;
 }

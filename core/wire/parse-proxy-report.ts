@@ -24,6 +24,7 @@ const reportShape = itemShape<ProxyReport>({
   routesTo: nullable(id),
   paused: boolean,
   pausedFor: nullable(nonEmpty),
+  pauseFailedFor: nullable(nonEmpty),
   detail: text,
   addresses: itemShape<ProxyAddresses>({
     host: nonEmpty,

@@ -1,0 +1,269 @@
+/**
+ * Finds the actions that an operation orders from this host, claims each once, executes it and says what came of it.
+ * An action arrives by two ways, as an item in DynamoDB and through Run Command; whichever comes first claims it, and
+ * the other only watches. Upholds: every action is checked against the operation and the epoch that are current, read
+ * consistently, before it acts; a late or repeated one changes nothing (invariant O2).
+ */
+import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
+import type { Action, ActionResult, ActionVerb } from '../core/model/operation.ts';
+import type { ControlPlaneClients } from './control-plane-clients.ts';
+import type { Log } from './emit.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
+
+/** One verb's work. Throws only on bugs; what went wrong is in the result. */
+export type Executor = (action: Action, context: ActionContext) => Promise<ActionOutcome>;
+
+export type ActionOutcome = Omit<ActionResult, 'ms'>;
+
+export interface ActionContext {
+  /** A line for the transcript, which Run Command shows to the operator. */
+  readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export const succeeded = (message: string, found: Partial<ActionOutcome> = {}): ActionOutcome => ({
+  ok: true,
+  error: '',
+  message,
+  ...found,
+});
+
+export const failed = (
+  error: string,
+  message: string,
+  found: Partial<ActionOutcome> = {},
+): ActionOutcome => ({
+  ok: false,
+  error,
+  message,
+  ...found,
+});
+
+export interface ActionRunnerDeps {
+  readonly store: ClusterStore;
+  readonly clients: ControlPlaneClients;
+  readonly keeper: LeaseKeeper;
+  readonly node: string;
+  readonly incarnation: string;
+  readonly executors: Partial<Record<ActionVerb, Executor>>;
+  /** False: actions come by Run Command alone. */
+  readonly readActions: boolean;
+  readonly now: () => number;
+  readonly log: Log;
+  /** An action was claimed or finished: others may wait for it. */
+  readonly onProgress: () => void;
+}
+
+interface Run {
+  readonly action: Action;
+  readonly transcript: string[];
+  readonly listeners: Set<(line: string) => void>;
+  readonly done: Promise<ActionResult>;
+}
+
+const pollMs = 100;
+const maxTranscriptLines = 500;
+/** Finished runs that Run Command may still ask about. */
+const maxRememberedRuns = 64;
+
+export class ActionRunner {
+  readonly #deps: ActionRunnerDeps;
+  readonly #runs = new Map<string, Run>();
+  #timer: NodeJS.Timeout | null = null;
+  #polling = false;
+  #pollAgain = false;
+  #closed = false;
+
+  constructor(deps: ActionRunnerDeps) {
+    this.#deps = deps;
+  }
+
+  /** The verb that is being executed now, or null. */
+  running(): ActionVerb | null {
+    for (const run of this.#runs.values()) {
+      if (this.#active.has(run.action.action)) return run.action.verb;
+    }
+    return null;
+  }
+
+  readonly #active = new Set<string>();
+
+  stop(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** The record may have changed: while an operation is under way, its actions are looked for every 100 ms. */
+  poke(): void {
+    if (this.#closed || !this.#deps.readActions) return;
+    if (this.#polling) {
+      this.#pollAgain = true;
+      return;
+    }
+    if (this.#deps.keeper.view().record?.operation == null) return;
+    void this.#poll();
+  }
+
+  /**
+   * Run Command's way: executes the named action unless it has been claimed already, and follows it to its end. Each
+   * line of the transcript goes to `onLine`. Null: there is no such action for this node.
+   */
+  async follow(
+    operation: string,
+    actionId: string,
+    onLine: (line: string) => void,
+  ): Promise<ActionResult | null> {
+    const known = this.#runs.get(`${operation} ${actionId}`);
+    if (known === undefined) {
+      const read = await this.#deps.store.readOperation(operation, { timeoutMs: 2_000 });
+      if (read.kind !== 'ok') {
+        onLine(`DynamoDB did not answer: ${read.message}`);
+        return null;
+      }
+      const action = read.value.actions.find(
+        (one) => one.action === actionId && one.node === this.#deps.node,
+      );
+      if (action === undefined) return null;
+      if (action.result !== null) {
+        onLine(`already done: ${action.result.message}`);
+        return action.result;
+      }
+      await this.#deps.keeper.refresh();
+      await this.#consider(action);
+    }
+    const run = this.#runs.get(`${operation} ${actionId}`);
+    if (run === undefined) return null;
+    for (const line of run.transcript) onLine(line);
+    run.listeners.add(onLine);
+    const result = await run.done;
+    run.listeners.delete(onLine);
+    return result;
+  }
+
+  async #poll(): Promise<void> {
+    this.#polling = true;
+    this.#pollAgain = false;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const operation = this.#deps.keeper.view().record?.operation?.id;
+    if (operation !== undefined) {
+      const read = await this.#deps.store.readOperation(operation, { timeoutMs: 1_000 });
+      if (read.kind === 'ok') {
+        const mine = read.value.actions.filter((one) => one.node === this.#deps.node && one.result === null);
+        for (const action of mine) await this.#consider(action);
+      }
+    }
+    this.#polling = false;
+    if (this.#closed || operation === undefined) return;
+    if (this.#pollAgain) void this.#poll();
+    else this.#timer = setTimeout(() => this.poke(), pollMs);
+  }
+
+  /** Claims the action if it is current and nobody has; starts it without waiting for its end. */
+  async #consider(action: Action): Promise<void> {
+    const key = `${action.operation} ${action.action}`;
+    if (this.#runs.has(key)) return;
+    const executor = this.#deps.executors[action.verb];
+    if (executor === undefined) return;
+    if (action.claimedBy !== null && action.claimedBy !== this.#deps.incarnation) {
+      this.#deps.log('warn', 'action of a former agent is taken up again', { action: action.action });
+    }
+    const refusal = this.#staleness(action);
+    if (refusal !== null) {
+      this.#deps.log('info', 'action refused', {
+        action: action.action,
+        operation: action.operation,
+        reason: refusal,
+      });
+      return;
+    }
+    const claim = await this.#deps.store.claimAction(action.operation, action.action, this.#deps.incarnation);
+    if (claim.kind !== 'ok' || this.#runs.has(key)) return;
+    this.#remember(key, this.#execute(claim.value, executor));
+    this.#deps.onProgress();
+  }
+
+  #staleness(action: Action): string | null {
+    const { record, watch } = this.#deps.keeper.view();
+    if (record?.operation?.id !== action.operation) return 'its operation is not the current one';
+    const epoch = watch.lease?.epoch;
+    if (epoch === undefined || epoch < action.epoch) return null;
+    // The lease may have moved by one: then the operation's own promotion has happened.
+    if (epoch > action.epoch && ['stop-and-release', 'end-receiver'].includes(action.verb)) {
+      return `it is for epoch ${action.epoch}, the lease is at ${epoch}`;
+    }
+    return null;
+  }
+
+  #remember(key: string, run: Run): void {
+    this.#runs.set(key, run);
+    for (const [old, remembered] of this.#runs) {
+      if (this.#runs.size <= maxRememberedRuns) break;
+      if (!this.#active.has(remembered.action.action)) this.#runs.delete(old);
+    }
+  }
+
+  #execute(action: Action, executor: Executor): Run {
+    const transcript: string[] = [];
+    const listeners = new Set<(line: string) => void>();
+    const say = (line: string): void => {
+      if (transcript.length < maxTranscriptLines) transcript.push(line);
+      for (const listener of listeners) listener(line);
+    };
+    this.#active.add(action.action);
+    const done = this.#carryOut(action, executor, say).finally(() => {
+      this.#active.delete(action.action);
+    });
+    return { action, transcript, listeners, done };
+  }
+
+  async #carryOut(action: Action, executor: Executor, say: (line: string) => void): Promise<ActionResult> {
+    const begunMs = this.#deps.now();
+    this.#deps.log('info', 'action begins', { action: action.action, operation: action.operation });
+    say(`${action.verb} for operation ${action.operation}, epoch ${action.epoch}`);
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), action.timeoutMs);
+    let outcome: ActionOutcome;
+    try {
+      outcome = await executor(action, { say, signal: abort.signal });
+    } catch (error) {
+      // A bug in one action must not end the agent that keeps the lease; it is reported where operators look.
+      outcome = failed(
+        'InvariantViolation',
+        error instanceof Error ? (error.stack ?? error.message) : String(error),
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+    const result: ActionResult = { ...outcome, ms: Math.round(this.#deps.now() - begunMs) };
+    say(`${result.ok ? 'done' : `failed (${result.error})`}: ${result.message} [${result.ms} ms]`);
+    this.#deps.log(result.ok ? 'info' : 'warn', 'action ends', {
+      action: action.action,
+      ok: result.ok,
+      error_kind: result.error,
+      detail: result.message,
+      ms: result.ms,
+    });
+    await this.#report(action, result);
+    return result;
+  }
+
+  async #report(action: Action, result: ActionResult): Promise<void> {
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const finished = await this.#deps.store.finishAction(
+        action.operation,
+        action.action,
+        this.#deps.incarnation,
+        result,
+      );
+      if (finished.kind === 'refused') return;
+      if (finished.kind === 'ok') {
+        this.#deps.onProgress();
+        const token = finished.value.taskToken;
+        if (token !== null) await this.#deps.clients.answerTask(token, result);
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200 * (attempt + 1)));
+    }
+    this.#deps.log('error', 'the result of an action could not be written', { action: action.action });
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * The agent's loop on a database host: look at PostgreSQL, decide by the table of `core/host/decide.ts`, act, report.
+ * Rounds are short and never overlap; long work (a clone, a rewind) and the workflow's actions run beside them, and while
+ * they run the table only lets through what stops PostgreSQL. The lease is renewed elsewhere (`lease-keeper.ts`), so that
+ * nothing here can delay it.
+ */
+import { sendSignal } from '../../adapters/process.ts';
+import { decideHost, type HostDecision, type HostState, type RejoinVerdict } from '../../core/host/decide.ts';
+import type { HealthFacts } from '../../core/host/health.ts';
+import type { NodeReport } from '../../core/model/node-report.ts';
+import type { ActionRunner } from '../action-runner.ts';
+import { executeOrder, longOrders, type OrderContext } from './orders.ts';
+import { tendSlots } from './primary-work.ts';
+import { Reporter } from './reporter.ts';
+import { type Look, slotName } from './server.ts';
+import { dropKept, judge, upstreamOf } from './standby-work.ts';
+
+const readNodesEveryMs = 3_000;
+const tendSlotsEveryMs = 5_000;
+/** A primary that has run this long since its last restart in place is well again. */
+const wellAfterMs = 30_000;
+/** The loop must come round at least this often for `/liveness`. */
+const livenessMs = 10_000;
+
+export class DatabaseHost {
+  readonly #context: OrderContext;
+  readonly #runner: ActionRunner;
+  readonly #reporter: Reporter;
+  #order: string | null = null;
+  #working = false;
+  #again = false;
+  #roundMs: number;
+  #nodesReadMs = Number.NEGATIVE_INFINITY;
+  #slotsTendedMs = Number.NEGATIVE_INFINITY;
+  #restartsInPlace = 0;
+  #lastRestartMs = Number.NEGATIVE_INFINITY;
+  #troubledSinceMs: number | null = null;
+  #unattendedSinceMs: number | null = null;
+  #joiningSinceMs: number | null = null;
+  #bootstrapSeen = { key: '', sinceMs: 0 };
+  #lastRule = '';
+  #streamedLast = false;
+  #closed = false;
+  #rejoin: RejoinVerdict | null = null;
+
+  constructor(context: OrderContext, runner: ActionRunner) {
+    this.#context = context;
+    this.#runner = runner;
+    this.#reporter = new Reporter(context);
+    this.#roundMs = context.now();
+  }
+
+  stop(): void {
+    this.#closed = true;
+  }
+
+  /** PostgreSQL was started in place, whether it came up or not: too many in a row, and the lease is handed over. */
+  restartedInPlace(): void {
+    this.#lastRestartMs = this.#context.now();
+    this.#restartsInPlace += 1;
+  }
+
+  /** Something changed, or time passed. Rounds do not overlap; a change during one leads to another right after. */
+  reconcile(): void {
+    if (this.#closed) return;
+    if (this.#working) {
+      this.#again = true;
+      return;
+    }
+    this.#working = true;
+    void this.#round()
+      .catch((error: unknown) => {
+        this.#context.log('error', 'round failed', {
+          error: error instanceof Error ? error.stack : String(error),
+        });
+      })
+      .finally(() => {
+        this.#working = false;
+        if (!this.#again) return;
+        this.#again = false;
+        this.reconcile();
+      });
+  }
+
+  health(): HealthFacts {
+    const { keeper, server, config } = this.#context;
+    const look = server.last();
+    const own = this.#reporter.last();
+    return {
+      postgres: healthOf(look),
+      role:
+        look?.postgres.kind === 'primary'
+          ? 'primary'
+          : look?.postgres.kind === 'standby'
+            ? 'standby'
+            : 'none',
+      leaseValid: keeper.isHolder() && keeper.view().holdStage === 'valid',
+      handingOver: this.#handingOver,
+      streaming: look?.postgres.kind === 'standby' && look.postgres.streaming,
+      lagBytes: own?.lagBytes ?? null,
+      sync: false,
+      tags: config.tags,
+      loopAlive: this.#context.now() - this.#roundMs < livenessMs,
+    };
+  }
+
+  #handingOver = false;
+
+  setHandingOver(handingOver: boolean): void {
+    this.#handingOver = handingOver;
+  }
+
+  report(): NodeReport | null {
+    return this.#reporter.last();
+  }
+
+  async #round(): Promise<void> {
+    const { keeper, server, now, disk } = this.#context;
+    this.#roundMs = now();
+    const stage = keeper.view().holdStage;
+    if (stage === 'quit') this.#quit();
+    await this.#readNodes();
+    const look = await server.look();
+    const lease = keeper.view().watch.lease;
+    if (lease !== null) disk.sawEpoch(Math.max(lease.epoch, disk.facts().highestEpoch));
+    this.#suspect(look);
+    this.#track(look);
+    this.#rejoin = await this.#judge(look);
+    // Everything that a decision rests on is read at one instant, after the last wait.
+    const decision = decideHost(this.#state(look));
+    await this.#act(decision);
+    this.#runner.poke();
+    await this.#reporter.report(look, this.#activity(decision), decision.reason);
+    await this.#tend(look);
+  }
+
+  #state(look: Look): HostState {
+    const { keeper, disk, config, writer, now } = this.#context;
+    const { headRead, record, watch, holdStage } = keeper.view();
+    disk.reload();
+    const facts = disk.facts();
+    const holder = watch.lease?.holder ?? '';
+    const primary = this.#context.nodes().find((node) => node.node === holder);
+    const since = (startMs: number | null): number => (startMs === null ? 0 : now() - startMs);
+    return {
+      node: config.node,
+      incarnation: writer.incarnation,
+      headRead,
+      record,
+      watch,
+      holdStage,
+      postgres: look.postgres,
+      disk: {
+        dataDirectory: look.dataDirectory,
+        systemIdentifier: look.control?.systemIdentifier ?? null,
+        standbySignal: look.standbySignal,
+        bootstrapNonce: facts.bootstrapNonce,
+        dataEpoch: facts.dataEpoch,
+        highestEpoch: facts.highestEpoch,
+        fencedEpoch: facts.fencedEpoch,
+        receiverEnded: facts.receiverEnded,
+      },
+      busy: this.#order ?? this.#runner.running(),
+      rejoin: this.#rejoin,
+      restartsInPlace: this.#restartsInPlace,
+      troubledForMs: since(this.#troubledSinceMs),
+      silentMs: now() - watch.sinceMs,
+      bootstrapSilentMs: now() - this.#bootstrapSeen.sinceMs,
+      joiningForMs: since(this.#joiningSinceMs),
+      slotReady: primary?.slots.includes(slotName(config.node)) ?? false,
+      upstreamKnown: upstreamOf(this.#context, holder) !== null,
+      unattendedMs: since(this.#unattendedSinceMs),
+    };
+  }
+
+  async #judge(look: Look): Promise<RejoinVerdict | null> {
+    const { keeper, disk } = this.#context;
+    const lease = keeper.view().watch.lease;
+    if (this.#order !== null || this.#runner.running() !== null || lease === null) return null;
+    const settled = look.postgres.kind === 'standby' && disk.facts().dataEpoch === lease.epoch;
+    if (settled || look.dataDirectory !== 'present') return null;
+    if (look.postgres.kind !== 'standby' && look.postgres.kind !== 'stopped') return null;
+    const verdict = await judge(this.#context, look);
+    if (verdict === null) return null;
+    if (verdict.kind === 'need-wal-end') return look.postgres.kind === 'standby' ? 'rewind' : 'wait';
+    return verdict.kind;
+  }
+
+  async #act(decision: HostDecision): Promise<void> {
+    if (decision.rule !== this.#lastRule) {
+      this.#lastRule = decision.rule;
+      const { kind } = decision.order;
+      this.#context.log('info', 'decided', { rule: decision.rule, order: kind, reason: decision.reason });
+    } else if (['refuse', 'alert'].includes(decision.order.kind)) return;
+    const execute = executeOrder[decision.order.kind];
+    if (!longOrders.has(decision.order.kind)) {
+      await execute(this.#context, decision);
+      return;
+    }
+    this.#order = decision.order.kind;
+    void execute(this.#context, decision)
+      .catch((error: unknown) => {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.#context.log('error', 'order failed', { order: decision.order.kind, reason: text });
+      })
+      .finally(() => {
+        this.#order = null;
+        this.#lastRule = '';
+        this.reconcile();
+      });
+  }
+
+  /** The immediate shutdown before the kill: PostgreSQL's own children end with it. */
+  #quit(): void {
+    const postmaster = this.#context.server.last()?.postmaster;
+    if (postmaster !== null && postmaster !== undefined) sendSignal(postmaster.pid, 'SIGQUIT');
+  }
+
+  /** The stream from the primary broke: its host may be gone. Reads become frequent; nothing else follows from it. */
+  #suspect(look: Look): void {
+    const { keeper, clients } = this.#context;
+    const { record, watch } = keeper.view();
+    const streams = look.postgres.kind === 'standby' && look.postgres.streaming;
+    const broke = this.#streamedLast && !streams && watch.lease?.state === 'held' && !keeper.isHolder();
+    if (broke) clients.warm();
+    if (streams) this.#streamedLast = true;
+    if (watch.lease?.state !== 'held') clients.warm();
+    keeper.setSuspicious((broke || record?.operation != null) && this.#streamedLast);
+  }
+
+  #track(look: Look): void {
+    const { keeper, now, config } = this.#context;
+    const { record, watch } = keeper.view();
+    const running = look.postgres.kind === 'primary' || look.postgres.kind === 'standby';
+    if (running) this.#troubledSinceMs = null;
+    else this.#troubledSinceMs ??= now();
+    if (running && now() - this.#lastRestartMs > wellAfterMs) this.#restartsInPlace = 0;
+    const free = watch.lease !== null && watch.lease.state !== 'held' && record?.operation === null;
+    if (free) this.#unattendedSinceMs ??= now();
+    else this.#unattendedSinceMs = null;
+    const joined = look.dataDirectory === 'present' && (record?.members.includes(config.node) ?? false);
+    if (joined) this.#joiningSinceMs = null;
+    else this.#joiningSinceMs ??= now();
+    const key = `${record?.bootstrap?.nonce ?? ''} ${record?.bootstrap?.seq ?? 0}`;
+    if (key !== this.#bootstrapSeen.key) this.#bootstrapSeen = { key, sinceMs: now() };
+  }
+
+  #activity(decision: HostDecision): NodeReport['activity'] {
+    const order = this.#order ?? decision.order.kind;
+    switch (order) {
+      case 'bootstrap':
+        return 'bootstrapping';
+      case 'clone':
+        return 'cloning';
+      case 'rewind':
+        return 'rewinding';
+      case 'rebuild':
+        return 'rebuilding';
+      case 'refuse':
+        return 'refused';
+      default:
+        return decision.rule.includes('wait') || decision.rule.startsWith('no-primary') ? 'waiting' : 'none';
+    }
+  }
+
+  async #readNodes(): Promise<void> {
+    const { now, keeper, config } = this.#context;
+    const age = now() - this.#nodesReadMs;
+    const holder = keeper.view().watch.lease?.holder;
+    const nodes = this.#context.nodes();
+    const unknown =
+      holder !== undefined && holder !== config.node && !nodes.some((node) => node.node === holder);
+    const joining = this.#joiningSinceMs !== null;
+    if (age < (unknown || joining ? 250 : readNodesEveryMs)) return;
+    this.#nodesReadMs = now();
+    await this.#context.readNodes();
+  }
+
+  async #tend(look: Look): Promise<void> {
+    const { now } = this.#context;
+    const running = look.postgres.kind === 'primary' || look.postgres.kind === 'standby';
+    if (!running || now() - this.#slotsTendedMs < tendSlotsEveryMs) return;
+    this.#slotsTendedMs = now();
+    if (look.postgres.kind === 'standby') await tendSlots(this.#context);
+    if (look.postgres.kind === 'standby' && look.postgres.streaming) await dropKept(this.#context);
+  }
+}
+
+function healthOf(look: Look | null): HealthFacts['postgres'] {
+  switch (look?.postgres.kind) {
+    case 'primary':
+    case 'standby':
+      return 'running';
+    case 'starting-up':
+      return 'starting';
+    case 'unreachable':
+    case 'query-failed':
+      return 'unreachable';
+    default:
+      return 'stopped';
+  }
+}

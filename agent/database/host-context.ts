@@ -1,0 +1,38 @@
+/**
+ * What every piece of work on a database host needs, put together once in `run-database.ts` and passed on: no globals.
+ */
+import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
+import type { WakeUp } from '../../adapters/wake-up.ts';
+import type { Writer } from '../../core/lease/lease-write.ts';
+import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
+import type { NodeReport } from '../../core/model/node-report.ts';
+import type { DiskState } from '../disk-state.ts';
+import type { Emit, Log } from '../emit.ts';
+import type { LeaseKeeper } from '../lease-keeper.ts';
+import type { Server } from './server.ts';
+
+export interface HostContext {
+  readonly config: DatabaseHostConfig;
+  readonly writer: Writer;
+  readonly store: ClusterStore;
+  readonly keeper: LeaseKeeper;
+  readonly server: Server;
+  readonly disk: DiskState;
+  readonly wakeUp: WakeUp;
+  readonly emit: Emit;
+  readonly log: Log;
+  /** Milliseconds of the clock that counts suspension. */
+  readonly now: () => number;
+  /** The last reports that were read of all nodes, this one's included. */
+  readonly nodes: () => readonly NodeReport[];
+  /** What this node says of itself changed: report before the next period. */
+  readonly reportSoon: () => void;
+  /** While set, `/primary` answers 503 although the lease is held. */
+  readonly setHandingOver: (handingOver: boolean) => void;
+  /** The port that the REST server got. */
+  readonly restPort: () => number;
+  /** Reads the reports of all nodes now. */
+  readonly readNodes: () => Promise<void>;
+  /** Resolves at the next wake-up datagram, or after `timeoutMs`. */
+  readonly nextWake: (timeoutMs: number) => Promise<void>;
+}

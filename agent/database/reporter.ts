@@ -1,0 +1,122 @@
+/**
+ * What this node says of itself in DynamoDB: written at once when something but a position changes, else every ten
+ * seconds (every second while an operation is under way, when positions matter). One write in flight at a time.
+ */
+import { walPosition } from '../../adapters/postgres/observe.ts';
+import { lsnBytesBetween } from '../../core/model/lsn.ts';
+import type { NodeReport, PostgresState } from '../../core/model/node-report.ts';
+import type { HostContext } from './host-context.ts';
+import type { Look } from './server.ts';
+
+const everyMs = 10_000;
+const everyMsInOperation = 1_000;
+
+export class Reporter {
+  readonly #context: HostContext;
+  #last: NodeReport | null = null;
+  #lastText = '';
+  #writtenMs = Number.NEGATIVE_INFINITY;
+  #seq = 0;
+  #writing = false;
+
+  constructor(context: HostContext) {
+    this.#context = context;
+  }
+
+  last(): NodeReport | null {
+    return this.#last;
+  }
+
+  async report(look: Look, activity: NodeReport['activity'], detail: string): Promise<void> {
+    const { now, keeper, store, log } = this.#context;
+    const report = this.#describe(look, activity, detail);
+    this.#last = report;
+    const text = JSON.stringify(
+      { ...report, lsn: null, replayLsn: null, lagBytes: null, seq: 0 },
+      bigintAsText,
+    );
+    const inOperation = keeper.view().record?.operation != null;
+    const due = now() - this.#writtenMs > (inOperation ? everyMsInOperation : everyMs);
+    if (this.#writing || (text === this.#lastText && !due)) return;
+    this.#writing = true;
+    this.#seq += 1;
+    // Not awaited: a round must not wait for a report.
+    void store
+      .putNodeReport({ ...report, seq: this.#seq }, { timeoutMs: 2_000 })
+      .then((put) => {
+        if (put.kind === 'ok') {
+          this.#lastText = text;
+          this.#writtenMs = now();
+        } else if (put.kind === 'refused') {
+          log('error', 'another instance has registered under this node id', { instance: report.instanceId });
+        } else log('warn', 'report not written', { error_kind: put.kind });
+      })
+      .finally(() => {
+        this.#writing = false;
+      });
+  }
+
+  #describe(look: Look, activity: NodeReport['activity'], detail: string): NodeReport {
+    const { config, writer, server, keeper, wakeUp } = this.#context;
+    const { observation } = look;
+    const lease = keeper.view().watch.lease;
+    const primary = look.postgres.kind === 'primary';
+    const standby = look.postgres.kind === 'standby' ? look.postgres : null;
+    const lsn = observation === null ? null : walPosition(observation);
+    const following = server.following();
+    const upstreamReport = this.#context.nodes().find((node) => node.node === following?.node);
+    const behind =
+      standby !== null && lsn !== null && upstreamReport?.lsn != null
+        ? lsnBytesBetween(lsn, upstreamReport.lsn)
+        : null;
+    return {
+      node: config.node,
+      incarnation: writer.incarnation,
+      instanceId: config.instanceId,
+      seq: this.#seq,
+      role: primary ? 'primary' : standby !== null ? 'standby' : 'none',
+      postgres: stateOf(look),
+      activity,
+      detail,
+      systemIdentifier: observation?.systemIdentifier ?? look.control?.systemIdentifier ?? null,
+      timeline: observation?.timeline ?? look.control?.checkpointTimeline ?? null,
+      epoch: primary ? (lease?.epoch ?? null) : (following?.epoch ?? null),
+      lsn,
+      replayLsn: observation?.replayedLsn ?? null,
+      lagBytes: behind === null ? null : Math.max(0, behind),
+      streaming: standby?.streaming ?? false,
+      upstream: following?.node ?? null,
+      slots: (observation?.slots ?? []).map((slot) => slot.name).sort(),
+      tags: config.tags,
+      addresses: {
+        host: config.host,
+        port: config.postgres.port,
+        restPort: this.#context.restPort(),
+        wakePort: wakeUp.port,
+      },
+      version: observation?.version ?? '',
+    };
+  }
+}
+
+function stateOf(look: Look): PostgresState {
+  if (look.dataDirectory === 'absent') return 'absent';
+  switch (look.postgres.kind) {
+    case 'primary':
+    case 'standby':
+      return 'running';
+    case 'starting-up':
+      return 'starting_up';
+    case 'unreachable':
+      return 'unreachable';
+    case 'query-failed':
+      return 'query_failed';
+    case 'stopped':
+    case 'orphaned':
+      return 'stopped';
+  }
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}

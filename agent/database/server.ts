@@ -1,0 +1,117 @@
+/**
+ * The PostgreSQL server of this host as its agent sees it: one look gathers what the decision table needs. Keeps apart
+ * what looks alike: nothing runs, processes are left without a postmaster, it is starting, it does not answer, it answers.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunningObservation } from '../../adapters/postgres/observe.ts';
+import type { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
+import type { Postmaster } from '../../adapters/postgres/processes.ts';
+import type { HostDisk, HostPostgres } from '../../core/host/decide.ts';
+import type { NodeId } from '../../core/model/lease.ts';
+import type { ControlData } from '../../core/wire/parse-pg-control.ts';
+
+export interface Look {
+  readonly postgres: HostPostgres;
+  readonly observation: RunningObservation | null;
+  readonly postmaster: Postmaster | null;
+  readonly control: ControlData | null;
+  readonly dataDirectory: HostDisk['dataDirectory'];
+  readonly standbySignal: boolean;
+}
+
+/** Whom the server was last told to follow, and in which epoch. */
+export interface Following {
+  readonly node: NodeId;
+  readonly host: string;
+  readonly port: number;
+  readonly epoch: number;
+}
+
+const lookTimeoutMs = 1_500;
+
+export class Server {
+  readonly node: PostgresNode;
+  #following: Following | null = null;
+  #last: Look | null = null;
+  /** What a standby had received when it was last seen running: a restart forgets it. */
+  #lastStandby: RunningObservation | null = null;
+
+  constructor(node: PostgresNode) {
+    this.node = node;
+  }
+
+  following(): Following | null {
+    return this.#following;
+  }
+
+  nowFollows(following: Following | null): void {
+    this.#following = following;
+  }
+
+  last(): Look | null {
+    return this.#last;
+  }
+
+  /** The last observation as a standby, also after it stopped; null when it has not been seen as one. */
+  lastStandby(): RunningObservation | null {
+    return this.#lastStandby;
+  }
+
+  forgetStandby(): void {
+    this.#lastStandby = null;
+  }
+
+  async look(): Promise<Look> {
+    const look = await this.#look();
+    this.#last = look;
+    if (look.observation?.inRecovery === true) this.#lastStandby = look.observation;
+    return look;
+  }
+
+  async #look(): Promise<Look> {
+    const disk = await this.#disk();
+    const postmaster = disk.dataDirectory === 'absent' ? null : await this.node.findPostmaster();
+    if (postmaster === null) {
+      const left = disk.dataDirectory === 'absent' ? [] : this.node.findProcesses();
+      // Between the fork and its lock file a starting postmaster looks like an orphan; the next look tells.
+      return {
+        ...disk,
+        postgres: { kind: left.length > 0 ? 'orphaned' : 'stopped' },
+        observation: null,
+        postmaster,
+      };
+    }
+    const observation = await this.node.observe(lookTimeoutMs);
+    if (observation.kind !== 'running') {
+      return { ...disk, postgres: { kind: observation.kind }, observation: null, postmaster };
+    }
+    const postgres: HostPostgres = observation.inRecovery
+      ? { kind: 'standby', streaming: this.#streams(observation), upstream: this.#following?.node ?? null }
+      : { kind: 'primary' };
+    return { ...disk, postgres, observation, postmaster };
+  }
+
+  async #disk(): Promise<Pick<Look, 'control' | 'dataDirectory' | 'standbySignal'>> {
+    if (await this.node.isQuarantined())
+      return { control: null, dataDirectory: 'quarantined', standbySignal: false };
+    if (!existsSync(this.node.host.dataDir))
+      return { control: null, dataDirectory: 'absent', standbySignal: false };
+    const standbySignal = existsSync(join(this.node.host.dataDir, 'standby.signal'));
+    const control = await this.node.controlFile();
+    if (control.kind !== 'control-data') return { control: null, dataDirectory: 'foreign', standbySignal };
+    return { control, dataDirectory: 'present', standbySignal };
+  }
+
+  #streams(observation: RunningObservation): boolean {
+    const { receiver } = observation;
+    const following = this.#following;
+    if (receiver === null || receiver.status !== 'streaming' || following === null) return false;
+    return receiver.host === following.host && receiver.port === following.port;
+  }
+}
+
+/** The slot of a node on every other: node ids have dashes, slots' names have not. */
+export function slotName(node: NodeId): string {
+  return `leasehold_${node.replaceAll('-', '_')}`;
+}

@@ -1,0 +1,196 @@
+/**
+ * Following a primary: repointing a running standby, starting one, and bringing a node back whose history diverged
+ * (rewind, else rebuild). Upholds H3: whom to follow is judged by epochs (`core/failover/rejoin.ts`) right before, and
+ * nothing is deleted from a data directory that is not kept elsewhere until the node streams again.
+ */
+import { join } from 'node:path';
+import { recoveryTimeline } from '../../adapters/postgres/control-file.ts';
+import { type DataDirectory, decideRejoin, type Rejoin } from '../../core/failover/rejoin.ts';
+import { epochRecord } from '../../core/model/cluster-record.ts';
+import type { NodeId } from '../../core/model/lease.ts';
+import { formatLsn, type Lsn } from '../../core/model/lsn.ts';
+import type { TimelineHistory } from '../../core/model/timeline.ts';
+import type { HostContext } from './host-context.ts';
+import { type Following, type Look, slotName } from './server.ts';
+
+const startTimeoutMs = 60_000;
+const stopTimeoutMs = 5_000;
+
+export type StandbyResult =
+  | { readonly kind: 'done'; readonly message: string }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+/** Where a node is reached, and in which epoch; null when it has not reported. */
+export function upstreamOf(context: HostContext, node: NodeId): Following | null {
+  const report = context.nodes().find((one) => one.node === node);
+  const epoch = context.keeper.view().watch.lease?.epoch;
+  if (report === undefined || epoch === undefined || report.addresses.port === 0) return null;
+  return { node, host: report.addresses.host, port: report.addresses.port, epoch };
+}
+
+function settingsFor(context: HostContext, upstream: Following) {
+  return { host: upstream.host, port: upstream.port, slot: slotName(context.config.node) };
+}
+
+/** Repoints a running standby by a reload. */
+export async function followUpstream(context: HostContext, upstream: Following): Promise<StandbyResult> {
+  const { server, disk } = context;
+  disk.dataBelongsTo(upstream.epoch);
+  const result = await server.node.follow(settingsFor(context, upstream));
+  if (result.kind !== 'in-force') return { kind: 'failed', reason: result.kind };
+  server.nowFollows(upstream);
+  context.emit('standby_following', `follows ${upstream.node}`, { epoch: upstream.epoch });
+  return { kind: 'done', message: `follows ${upstream.node} at ${upstream.host}:${upstream.port}` };
+}
+
+/** Starts this node as a standby; `upstream` null: up, and following nobody. */
+export async function startStandby(context: HostContext, upstream: Following | null): Promise<StandbyResult> {
+  const { server, disk } = context;
+  const killed = await server.node.killAll('before a start as standby');
+  if (killed.remaining.length > 0)
+    return { kind: 'failed', reason: 'processes of the former server do not die' };
+  if (upstream !== null) disk.dataBelongsTo(upstream.epoch);
+  await server.node.prepareStandby(upstream === null ? null : settingsFor(context, upstream));
+  const started = await server.node.start({ as: 'standby' });
+  if (started.kind !== 'started') {
+    return { kind: 'failed', reason: 'reason' in started ? started.reason : started.kind };
+  }
+  server.nowFollows(upstream);
+  const accepting = await server.node.awaitAccepting(started, startTimeoutMs);
+  if (accepting.kind === 'exited')
+    return { kind: 'failed', reason: `it ended at once: ${accepting.logTail.slice(-500)}` };
+  if (accepting.kind === 'timed-out')
+    return { kind: 'failed', reason: `not accepting connections: ${accepting.status}` };
+  context.emit('postgres_started', `standby of ${upstream?.node ?? 'nobody'}`, {
+    epoch: upstream?.epoch ?? null,
+  });
+  return { kind: 'done', message: `standby of ${upstream?.node ?? 'nobody'}` };
+}
+
+/** Clones the primary into an empty place. */
+export async function cloneFrom(context: HostContext, upstream: Following): Promise<StandbyResult> {
+  const copied = await context.server.node.baseBackup({ source: settingsFor(context, upstream) });
+  if (copied.kind !== 'rebuilt') return { kind: 'failed', reason: copied.output.slice(-500) };
+  context.disk.bootstrapped(null);
+  context.disk.dataBelongsTo(upstream.epoch);
+  return startStandby(context, upstream);
+}
+
+/** pg_rewind to the primary. When it fails the directory stays quarantined, and the next decision is a rebuild. */
+export async function rewindTo(
+  context: HostContext,
+  upstream: Following,
+  forkLsn: Lsn | null,
+): Promise<StandbyResult> {
+  const { server } = context;
+  await bringDown(context);
+  await keepLog(context, forkLsn);
+  const result = await server.node.rewind({ source: settingsFor(context, upstream) });
+  if (result.kind === 'failed') {
+    context.emit('rewind_failed', result.output.slice(-500), { epoch: upstream.epoch });
+    return { kind: 'failed', reason: result.output.slice(-500) };
+  }
+  context.emit('node_rewound', `${result.kind} to ${upstream.node}`, { epoch: upstream.epoch });
+  server.forgetStandby();
+  return startStandby(context, upstream);
+}
+
+/** A new base backup into a new folder; the old directory is kept until this node streams. */
+export async function rebuildFrom(
+  context: HostContext,
+  upstream: Following,
+  forkLsn: Lsn | null,
+): Promise<StandbyResult> {
+  const { server } = context;
+  await bringDown(context);
+  if (!(await server.node.isQuarantined())) await keepLog(context, forkLsn);
+  const copied = await server.node.baseBackup({ source: settingsFor(context, upstream) });
+  if (copied.kind !== 'rebuilt') return { kind: 'failed', reason: copied.output.slice(-500) };
+  context.emit(
+    'node_rebuilt',
+    `from ${upstream.node}; the former data directory is kept: ${copied.kept ?? 'there was none'}`,
+    {
+      epoch: upstream.epoch,
+    },
+  );
+  context.disk.bootstrapped(null);
+  server.forgetStandby();
+  return startStandby(context, upstream);
+}
+
+/** Kept data directories beyond the retention go, once this node streams again. */
+export async function dropKept(context: HostContext): Promise<void> {
+  const retention = context.keeper.view().record?.spec.keptDataDirectories ?? 1;
+  const kept = await context.server.node.listKept();
+  await context.server.node.removeKept(kept.slice(Math.max(0, kept.length - retention)));
+}
+
+async function bringDown(context: HostContext): Promise<void> {
+  const { server } = context;
+  await server.node.stopFast(stopTimeoutMs);
+  await server.node.killAll('before its data directory changes');
+  server.nowFollows(null);
+}
+
+/** What the new epoch does not have is kept outside the data directory and written down, before it is overwritten. */
+async function keepLog(context: HostContext, forkLsn: Lsn | null): Promise<void> {
+  if (forkLsn === null) return;
+  const { server, config } = context;
+  const end = await server.node.walEnd();
+  if (end.kind !== 'wal-end' || end.endLsn <= forkLsn) return;
+  const epoch = context.keeper.view().watch.lease?.epoch ?? null;
+  const into = join(config.folder, 'lost-writes', `epoch-${epoch}`);
+  const range = { timeline: end.timeline, fromLsn: forkLsn, toLsn: end.endLsn, into };
+  const kept = await server.node.keepDiscardedWal(range);
+  if (kept.kind !== 'kept') return;
+  const missing = kept.missing.length === 0 ? '' : `; no longer there: ${kept.missing.join(', ')}`;
+  context.emit(
+    'wal_discarded',
+    `${formatLsn(forkLsn)} to ${formatLsn(end.endLsn)}: ${kept.files.length} files kept in ${into}${missing}`,
+    { epoch },
+  );
+}
+
+/** Judges how this node comes back to the current epoch, looking at its WAL's real end where that decides. */
+export async function judge(context: HostContext, look: Look): Promise<Rejoin | null> {
+  const { record, watch } = context.keeper.view();
+  const lease = watch.lease;
+  if (record === null || lease === null || lease.state !== 'held' || lease.holder === context.config.node)
+    return null;
+  if (epochRecord(record, lease.epoch) === null || look.control === null) return null;
+  const view = {
+    node: context.config.node,
+    systemIdentifier: record.systemIdentifier,
+    epochs: record.epochs,
+    lease: { holder: lease.holder, epoch: lease.epoch, state: lease.state },
+  };
+  const data = await describeData(context, look);
+  const first = decideRejoin({ ...view, data });
+  if (first.kind !== 'need-wal-end' || look.postgres.kind !== 'stopped') return first;
+  const end = await context.server.node.walEnd();
+  if (end.kind !== 'wal-end') return first;
+  return decideRejoin({ ...view, data: { ...data, walEnd: end.endLsn } });
+}
+
+async function describeData(context: HostContext, look: Look): Promise<DataDirectory> {
+  const control = look.control;
+  if (control === null) throw new Error('InvariantViolation: judged without a control file');
+  const running = look.observation ?? (control.state === 'shut-down' ? null : context.server.lastStandby());
+  const timeline = Math.max(running?.timeline ?? 0, recoveryTimeline(control));
+  const reading = await context.server.node.history(timeline);
+  const history: TimelineHistory = reading.kind === 'history' ? reading.history : { timeline, ancestors: [] };
+  const epoch = context.disk.facts().dataEpoch;
+  return {
+    systemIdentifier: control.systemIdentifier,
+    state: look.observation !== null ? 'in-archive-recovery' : control.state,
+    history,
+    checkpointLsn: control.checkpointLsn,
+    walEnd: null,
+    receivedLsn: running?.receivedLsn ?? running?.replayedLsn ?? null,
+    replayedLsn: running?.replayedLsn ?? null,
+    epoch: epoch === 0 ? null : epoch,
+    interrupted: null,
+    rewindable: control.dataChecksums || control.walLogHints,
+    rewindFailed: false,
+  };
+}

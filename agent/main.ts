@@ -1,0 +1,97 @@
+/**
+ * `leasehold-agent`: the program of one host.
+ *
+ *   leasehold-agent run        --config FILE                          the agent itself, until SIGTERM
+ *   leasehold-agent run-action --config FILE --operation O --action A  asks the running agent (Run Command)
+ *   leasehold-agent fence      --config FILE --epoch N                 bars and kills PostgreSQL, with proof (Run Command)
+ *
+ * Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import type { HostConfig } from '../core/model/host-config.ts';
+import { parseHostConfig } from '../core/wire/parse-host-config.ts';
+import { controlSocketPath } from './paths.ts';
+
+const usage =
+  'usage: leasehold-agent run|run-action|fence --config FILE [--operation O --action A | --epoch N]';
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      config: { type: 'string' },
+      operation: { type: 'string' },
+      action: { type: 'string' },
+      epoch: { type: 'string' },
+    },
+  });
+  if (values.config === undefined) throw new UsageError(usage);
+  const config = readConfig(values.config);
+  switch (positionals[0]) {
+    case 'run':
+      return await run(config);
+    case 'run-action':
+      return await runAction(config, values.operation, values.action);
+    case 'fence':
+      return await fence(config, values.epoch);
+    default:
+      throw new UsageError(usage);
+  }
+}
+
+class UsageError extends Error {}
+
+function readConfig(path: string): HostConfig {
+  try {
+    return parseHostConfig(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function run(config: HostConfig): Promise<number> {
+  if (config.role === 'database') {
+    const { runDatabase } = await import('./run-database.ts');
+    return await runDatabase(config);
+  }
+  const { runProxy } = await import('./run-proxy.ts');
+  return await runProxy(config);
+}
+
+async function runAction(config: HostConfig, operation = '', action = ''): Promise<number> {
+  if (operation === '' || action === '')
+    throw new UsageError(`${usage}: run-action needs --operation and --action`);
+  const { askAgent } = await import('./control-socket.ts');
+  const result = await askAgent(controlSocketPath(config), { operation, action }, (line) => {
+    process.stdout.write(`${line}\n`);
+  }).catch((error: unknown) => {
+    throw new Error(
+      `no agent answers on this host: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  });
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+  return result.ok ? 0 : 1;
+}
+
+async function fence(config: HostConfig, epochText = ''): Promise<number> {
+  const epoch = Number(epochText);
+  if (!/^\d+$/.test(epochText) || !Number.isSafeInteger(epoch)) {
+    throw new UsageError(`--epoch was ${JSON.stringify(epochText)}; it takes a whole number`);
+  }
+  if (config.role !== 'database') throw new UsageError('fence: this is a proxy host, it has no PostgreSQL');
+  const { fenceHost } = await import('./database/fence-host.ts');
+  return await fenceHost(config, epoch);
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`leasehold-agent: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+    if (!(error instanceof UsageError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exit();
+  },
+);

@@ -1,0 +1,152 @@
+/**
+ * Puts a proxy host's agent together. SIGTERM and SIGINT end the agent and leave HAProxy and PgBouncer running, so that a
+ * restart of the agent is not noticed by clients; SIGUSR1 ends them too.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { createClusterStore, createDynamoClient } from '../adapters/aws/cluster-store.ts';
+import { uptimeMs } from '../adapters/clock.ts';
+import { ProxyEndpoint } from '../adapters/proxy/endpoint.ts';
+import { createWakeUp } from '../adapters/wake-up.ts';
+import type { ProxyHostConfig } from '../core/model/host-config.ts';
+import { ActionRunner } from './action-runner.ts';
+import { writeAgentFile } from './agent-file.ts';
+import { createControlPlaneClients } from './control-plane-clients.ts';
+import { listenForControl } from './control-socket.ts';
+import { createEmit, createLog } from './emit.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { controlSocketPath, logFolder, proxyFolder } from './paths.ts';
+import { ProxyHost } from './proxy/proxy-host.ts';
+import { startRestServer } from './rest-server.ts';
+
+const roundMs = 500;
+const ensureRunningEveryMs = 1_000;
+
+export async function runProxy(config: ProxyHostConfig): Promise<number> {
+  const log = createLog({ cluster: config.cluster, node: config.node });
+  mkdirSync(dirname(controlSocketPath(config)), { recursive: true, mode: 0o755 });
+  const writer = { node: config.node, incarnation: randomUUID() };
+  const store = createClusterStore({
+    client: createDynamoClient({ region: config.region }),
+    tableName: config.tableName,
+    cluster: config.cluster,
+  });
+  const emit = createEmit({ store, log, who: config.node });
+  const clients = createControlPlaneClients({
+    region: config.region,
+    stateMachineArn: config.stateMachineArn,
+    log,
+  });
+  const opened = await openEndpoint(config, () => host.pauseExpired());
+  const wakeUp = await createWakeUp({
+    host: config.host,
+    port: config.wakePort,
+    secret: config.secrets.cluster,
+    cluster: config.cluster,
+    node: config.node,
+    onWake: () => keeper.readNow(),
+  });
+  let restPort = config.restPort;
+  const keeper: LeaseKeeper = new LeaseKeeper({
+    store,
+    writer,
+    now: uptimeMs,
+    renewalChange: () => ({}),
+    onHold: () => undefined,
+    onBaton: () => undefined,
+    onChange: () => {
+      keeper.setSuspicious(keeper.view().record?.operation != null);
+      host.reconcile();
+      runner.poke();
+    },
+    log: (message, fields) => log('warn', message, fields),
+  });
+  const host: ProxyHost = new ProxyHost({
+    config,
+    incarnation: writer.incarnation,
+    store,
+    keeper,
+    endpoint: opened,
+    wakeUp,
+    restPort: () => restPort,
+    now: uptimeMs,
+    emit,
+    log,
+  });
+  const runner: ActionRunner = new ActionRunner({
+    store,
+    clients,
+    keeper,
+    node: config.node,
+    incarnation: writer.incarnation,
+    executors: {
+      pause: (action, run) => host.arm(action, run),
+      resume: (action, run) => host.settle(action, run),
+    },
+    readActions: config.actions === 'both',
+    now: uptimeMs,
+    log,
+    onProgress: () => wakeUp.wake('action'),
+  });
+  const control = await listenForControl(controlSocketPath(config), {
+    runAction: async ({ operation, action }, onLine) => runner.follow(operation, action, onLine),
+  });
+  const rest = await startRestServer({
+    host: config.host,
+    port: config.restPort,
+    facts: () => host.health(),
+    status: () => host.status(),
+  });
+  restPort = rest.port;
+  await host.adopt();
+  writeAgentFile(config, { restPort, wakePort: wakeUp.port });
+  log('info', 'agent started', { incarnation: writer.incarnation, rest_port: restPort });
+  keeper.start();
+  const rounds = setInterval(() => host.reconcile(), roundMs);
+  const ensure = setInterval(() => {
+    void opened.ensureRunning().then((running) => {
+      if (running.kind !== 'running') log('error', 'a proxy program does not run', { ...running });
+      else if (running.restarted.length > 0)
+        log('warn', 'proxy programs restarted', { restarted: running.restarted });
+    });
+  }, ensureRunningEveryMs);
+
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR1'] as const) process.once(name, () => resolve(name));
+  });
+  log('info', 'agent ends', { signal });
+  clearInterval(rounds);
+  clearInterval(ensure);
+  runner.stop();
+  keeper.stop();
+  control.close();
+  rest.close();
+  wakeUp.close();
+  if (signal === 'SIGUSR1') await opened.stop();
+  else opened.detach();
+  return 0;
+}
+
+async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void): Promise<ProxyEndpoint> {
+  const listener = (port: number) => ({ host: config.host, port });
+  const opened = await ProxyEndpoint.open({
+    programs: { haproxy: config.haproxyBin, pgbouncer: config.pgbouncerBin },
+    folder: proxyFolder(config),
+    logFolder: logFolder(config),
+    runAs: config.runAs,
+    listeners: {
+      endpoint: listener(config.ports.endpoint),
+      primary: listener(config.ports.primary),
+      replicas: listener(config.ports.replicas),
+    },
+    pgbouncer: listener(config.ports.pgbouncer),
+    nodes: [],
+    users: [{ name: config.secrets.superuser.name, secret: config.secrets.superuser.password }],
+    poolSize: config.poolSize,
+    onPauseExpired,
+  });
+  if (opened.kind !== 'open') throw new Error(`${opened.kind}: ${opened.detail}`);
+  return opened.endpoint;
+}
