@@ -164,11 +164,11 @@ function actionCalls(calls: ItemCalls, pk: string) {
     ): Promise<Conditional<Action>> {
       const expression = createExpression();
       const is = (status: Action['status']) => `${expression.name('status')} = ${expression.value(status)}`;
-      const byAnother = `${expression.name('claimed_by')} <> ${expression.value(incarnation)}`;
+      const byAnother = () => `${expression.name('claimed_by')} <> ${expression.value(incarnation)}`;
       const input = {
         UpdateExpression: expression.set(actionToItem({ status: 'claimed', claimedBy: incarnation })),
         ConditionExpression: o.reclaim
-          ? `${is('ordered')} OR (${is('claimed')} AND ${byAnother})`
+          ? `${is('ordered')} OR (${is('claimed')} AND ${byAnother()})`
           : is('ordered'),
         ...expression.parameters(),
       };

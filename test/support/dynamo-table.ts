@@ -1,0 +1,50 @@
+/** A DynamoDB of one's own, in memory and in this process, with Leasehold's table. */
+import type { AddressInfo } from 'node:net';
+import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import type { AwsConfig } from '../../adapters/aws/dynamo-client.ts';
+
+export interface TestTable {
+  readonly config: AwsConfig;
+  readonly tableName: string;
+  close(): Promise<void>;
+}
+
+export async function startTestTable(tableName = 'leasehold'): Promise<TestTable> {
+  const server = dynalite({ createTableMs: 0 });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const config = {
+    region: 'us-east-1',
+    endpoint: `http://127.0.0.1:${port}`,
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  };
+  const admin = new DynamoDBClient(config);
+  await admin.send(
+    new CreateTableCommand({
+      TableName: tableName,
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: [
+        { AttributeName: 'pk', AttributeType: 'S' },
+        { AttributeName: 'sk', AttributeType: 'S' },
+      ],
+      KeySchema: [
+        { AttributeName: 'pk', KeyType: 'HASH' },
+        { AttributeName: 'sk', KeyType: 'RANGE' },
+      ],
+    }),
+  );
+  await waitUntilTableExists({ client: admin, maxWaitTime: 10, minDelay: 0.05 }, { TableName: tableName });
+  admin.destroy();
+  return {
+    config,
+    tableName,
+    async close() {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
