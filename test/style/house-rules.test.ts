@@ -102,6 +102,7 @@ describe('no breach is found when', () => {
     ['the embedded runtime imports the agent', 'local/agents.ts', "import { loop } from '../agent/loop.ts';"],
     ['a comment shows an import', 'core/a.ts', " * import { a } from '../adapters/a.ts'"],
     ['a compatible wire format keeps its words', 'agent/compat/node-api.ts', "export const role = 'master';"],
+    ['a health check keeps its path', 'core/host/health.ts', "  '/master': isPrimary,"],
     ['a line names the compatible interface', 'cli/a.ts', "post('/api/v1/jobs/postgres/promote-master');"],
   ])('%s', (_rule, path, line) => {
     expect(breaches(path, `${head}${line}\n`)).toEqual([]);

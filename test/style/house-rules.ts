@@ -38,7 +38,7 @@ const emptyNames = /^(utils?|helpers?|types|common|misc|index)\.(ts|js)$/;
 /** Folders whose own words must be primary and standby. Compatible wire formats keep the words of their origin. */
 const plainWords = new Set(['core', 'agent', 'lambdas', 'infra', 'cli']);
 const otherWords = /\b(master|slave)s?\b/i;
-const compatible = /compat|wire|api\/pg\/v1|promote-master/i;
+const compatible = /compat|wire|api\/pg\/v1|promote-master|'\/(?:master|slave)'/i;
 
 const importForms = [
   /^[ \t]*(?:import|export)\b[^;'"`]*?\bfrom\s*['"]([^'"]+)['"]/gm,
