@@ -207,7 +207,7 @@ export async function stopFast(host: PostgresHost, timeoutMs: number): Promise<S
   const before = await cleanState(host);
   void orderStop(host, postmaster);
   for (let look = 0; performance.now() - startedMs < timeoutMs; look += 1) {
-    const clean = before === null ? await cleanState(host) : null;
+    const clean = before === null ? await confirmedCleanState(host) : null;
     if (clean !== null) return { ...clean, ms: performance.now() - startedMs };
     if (look % LOOKS_PER_SCAN === LOOKS_PER_SCAN - 1 && findProcesses(host).length === 0) {
       const last = await cleanState(host);
@@ -233,17 +233,32 @@ async function orderStop(host: PostgresHost, postmaster: Postmaster): Promise<vo
     sendSignal(postmaster.pid, 'SIGINT');
 }
 
+/**
+ * A recovery that ends writes a checkpoint that makes the control file say `shut down` for a moment, before the server opens.
+ * Its startup process is there as long as that lasts: without one, and with the file unchanged, the state is final.
+ */
+async function confirmedCleanState(host: PostgresHost) {
+  const first = await cleanState(host);
+  if (first === null || findProcesses(host).some(({ title }) => STARTUP_PROCESS.test(title))) return null;
+  const second = await cleanState(host);
+  return second?.checkpointLsn === first.checkpointLsn && second.as === first.as ? second : null;
+}
+
+const STARTUP_PROCESS = /^postgres: (.*: )?startup( |$)/;
+
+/**
+ * `shut down in recovery` is a clean end for a standby only. A primary that was stopped in the middle of its crash recovery
+ * says the same, and its blocks may be from any time before the crash.
+ */
 async function cleanState(host: PostgresHost) {
   const control = await readControlFile(host.dataDir);
   if (control.kind !== 'control-data') return null;
-  if (control.state !== 'shut-down' && control.state !== 'shut-down-in-recovery') return null;
-  return {
-    kind: 'stopped',
-    cleanShutdown: true,
-    as: control.state === 'shut-down' ? 'primary' : 'standby',
-    checkpointLsn: control.checkpointLsn,
-    timeline: control.checkpointTimeline,
-  } as const;
+  const { state, checkpointLsn, checkpointTimeline: timeline } = control;
+  const inRecovery =
+    state === 'shut-down-in-recovery' && (await pathExists(join(host.dataDir, 'standby.signal')));
+  if (state !== 'shut-down' && !inRecovery) return null;
+  const as = inRecovery ? ('standby' as const) : ('primary' as const);
+  return { kind: 'stopped', cleanShutdown: true, as, checkpointLsn, timeline } as const;
 }
 
 /** Tells a running server to read its configuration again. False: none runs. */

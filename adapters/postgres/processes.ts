@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { sleepMs } from '../clock.ts';
 import {
   isGone,
+  isProcessAlive,
   listPids,
   type ProcessStatus,
   processExecutable,
@@ -65,17 +66,22 @@ const BETWEEN_ROUNDS_MS = 1;
  */
 export async function killAll(host: PostgresHost, reason: string, timeoutMs = 2_000): Promise<KillEvidence> {
   const startedMs = performance.now();
-  const killed = new Set<string>();
+  const killed = new Map<string, ServerProcess>();
   for (;;) {
-    const processes = findProcesses(host);
+    const found = findProcesses(host);
+    // A dying process loses its program first and is then no longer found; it counts until it is a zombie.
+    const dying = [...killed.values()].filter(({ pid, startTicks }) => isProcessAlive(pid, startTicks));
     const ms = performance.now() - startedMs;
-    if (processes.length === 0 || ms > timeoutMs)
-      return { reason, killed: killed.size, remaining: processes, ms };
-    const parents = new Set(processes.map((process) => process.parentPid));
-    const [postmasters, others] = partition(processes, (process) => parents.has(process.pid));
+    const remaining = new Map([...dying, ...found].map((process) => [process.pid, process]));
+    if (remaining.size === 0 || ms > timeoutMs) {
+      return { reason, killed: killed.size, remaining: [...remaining.values()], ms };
+    }
+    const parents = new Set(found.map((process) => process.parentPid));
+    const [postmasters, others] = partition(found, (process) => parents.has(process.pid));
     for (const { pid } of postmasters) sendSignal(pid, 'SIGSTOP');
-    for (const { pid, startTicks } of [...others, ...postmasters]) {
-      if (sendSignal(pid, 'SIGKILL') === 'sent') killed.add(`${pid}/${startTicks}`);
+    for (const process of [...others, ...postmasters]) {
+      if (sendSignal(process.pid, 'SIGKILL') === 'sent')
+        killed.set(`${process.pid}/${process.startTicks}`, process);
     }
     await sleepMs(BETWEEN_ROUNDS_MS);
   }

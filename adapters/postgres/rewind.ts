@@ -14,6 +14,7 @@ import {
   writeIdentity,
   writeUpstream,
 } from './configuration.ts';
+import { LocalConnection } from './connection.ts';
 import { readControlFile } from './control-file.ts';
 import {
   createPostgresHost,
@@ -27,6 +28,7 @@ import { killLeftoverPrograms } from './leftover-programs.ts';
 import { awaitAccepting, start, stopFast } from './lifecycle.ts';
 import { awaitGone, findProcesses, killAll } from './processes.ts';
 import { liftQuarantine, quarantine, quarantineReason } from './quarantine.ts';
+import { endReceiver } from './replication.ts';
 
 export type RewindResult =
   | { readonly kind: 'rewound'; readonly ms: number }
@@ -92,14 +94,17 @@ async function afterFailure(host: PostgresHost, result: ProgramResult): Promise<
 }
 
 /**
- * Recovers a killed server to a clean shutdown, as what it was: a primary by a single-user server, a standby by a server
- * without upstream or port (single user it would end as a primary). Null, or why it failed.
+ * Brings a killed server to a clean shutdown, as what it was: a primary by a single-user server, a standby by a server without
+ * upstream or port (single user it would end as a primary). A directory that says `shut down in recovery` is recovered too:
+ * it may be a primary's whose crash recovery was interrupted, with blocks newer than the log that pg_rewind would look at.
+ * Null, or why it failed.
  */
 export async function ensureCleanShutdown(host: PostgresHost): Promise<string | null> {
   const control = await readControlFile(host.dataDir);
   if (control.kind !== 'control-data') return `control file: ${control.kind}`;
-  if (control.state === 'shut-down' || control.state === 'shut-down-in-recovery') return null;
-  if (control.state === 'in-archive-recovery') return recoverStandby(host);
+  if (control.state === 'shut-down') return null;
+  if (control.state === 'in-archive-recovery' || control.state === 'shut-down-in-recovery')
+    return recoverStandby(host);
   await removeStandbySignal(host);
   return runSingleUser(host, host.dataDir, [], CRASH_RECOVERY_TIMEOUT_MS);
 }
@@ -110,12 +115,19 @@ async function recoverStandby(host: PostgresHost): Promise<string | null> {
   await createStandbySignal(isolated);
   const started = await start(isolated, { as: 'standby' });
   if (started.kind !== 'started') return `start: ${started.kind}`;
-  const accepting = await awaitAccepting(isolated, started, CRASH_RECOVERY_TIMEOUT_MS);
-  const stopped = accepting.kind === 'accepting' ? await stopFast(isolated, CRASH_RECOVERY_TIMEOUT_MS) : null;
-  await awaitGone(isolated, 1_000);
-  await killAll(isolated, 'after the recovery of a standby');
-  if (stopped?.kind === 'stopped' && stopped.cleanShutdown) return null;
-  return accepting.kind === 'exited'
-    ? accepting.logTail
-    : `recovery as a standby: ${accepting.kind}, ${stopped?.kind}`;
+  const connection = new LocalConnection(isolated);
+  try {
+    const accepting = await awaitAccepting(isolated, started, CRASH_RECOVERY_TIMEOUT_MS);
+    if (accepting.kind !== 'accepting')
+      return accepting.kind === 'exited' ? accepting.logTail : accepting.kind;
+    // It accepts connections once it is consistent: the rest of the local log has still to be replayed.
+    const replayed = await endReceiver(isolated, connection, CRASH_RECOVERY_TIMEOUT_MS);
+    if (replayed.kind !== 'ended') return replayed.reason;
+    const stopped = await stopFast(isolated, CRASH_RECOVERY_TIMEOUT_MS);
+    return stopped.kind === 'stopped' && stopped.cleanShutdown ? null : `stop: ${stopped.kind}`;
+  } finally {
+    connection.close();
+    await awaitGone(isolated, 1_000);
+    await killAll(isolated, 'after the recovery of a standby');
+  }
 }

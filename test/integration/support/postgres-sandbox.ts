@@ -56,6 +56,11 @@ export async function freePort(): Promise<number> {
   });
 }
 
+/** The slot that a node uses on every other one. */
+export function slotOf(node: { readonly name: string }): string {
+  return node.name.replaceAll('-', '_');
+}
+
 export class PostgresSandbox {
   readonly folder: string;
   readonly installation: Installation;
@@ -122,7 +127,7 @@ export class PostgresSandbox {
     overrides: Partial<PostgresHostOptions> = {},
   ): Promise<SandboxNode> {
     const node = await this.node(name, overrides);
-    const slots = await of.postgres.ensurePhysicalSlots([name]);
+    const slots = await of.postgres.ensurePhysicalSlots([slotOf(node)]);
     if (slots.kind !== 'done') throw new Error(`slot ${name}: ${JSON.stringify(slots)}`);
     const copied = await node.postgres.baseBackup({ source: this.upstream(of, node) });
     if (copied.kind !== 'rebuilt') throw new Error(`base backup ${name}: ${JSON.stringify(copied)}`);
@@ -133,7 +138,7 @@ export class PostgresSandbox {
 
   /** `source` as `node` sees it. */
   upstream(source: SandboxNode, node: SandboxNode) {
-    return { host: '127.0.0.1', port: source.port, slot: node.name };
+    return { host: '127.0.0.1', port: source.port, slot: slotOf(node) };
   }
 
   async startNode(node: SandboxNode, as: 'primary' | 'standby'): Promise<void> {

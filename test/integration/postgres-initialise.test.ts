@@ -1,0 +1,121 @@
+// A new cluster: what it is when it is there, and that it is not there at all before it is complete.
+
+import { spawn } from 'node:child_process';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { findInstallation } from '../../adapters/postgres/find-installation.ts';
+import { PostgresSandbox } from './support/postgres-sandbox.ts';
+
+let sandbox: PostgresSandbox;
+beforeEach(async () => {
+  sandbox = await PostgresSandbox.create();
+});
+afterEach(() => sandbox.dispose());
+
+test('a new cluster has checksums, UTF-8, SCRAM passwords and the system identifier that was announced', async () => {
+  const node = await sandbox.node('node-1');
+  const made = await node.postgres.initialise();
+  expect(made).toMatchObject({ kind: 'initialised' });
+  const control = await node.postgres.controlFile();
+  expect(control).toMatchObject({ kind: 'control-data', state: 'shut-down', dataChecksums: true });
+  if (made.kind !== 'initialised' || control.kind !== 'control-data') return;
+  expect(control.systemIdentifier).toBe(made.systemIdentifier);
+
+  await sandbox.startNode(node, 'primary');
+  expect(await sandbox.value(node, 'show server_encoding')).toBe('UTF8');
+  expect(await sandbox.value(node, 'show cluster_name')).toBe('node-1');
+  expect(
+    await sandbox.value(node, "select count(*)::int from pg_authid where rolpassword like 'SCRAM-SHA-256$%'"),
+  ).toBe(2);
+  expect(await sandbox.value(node, "select rolsuper from pg_roles where rolname = 'replicator'")).toBe(false);
+  const { systemIdentifier } = control;
+  expect(await sandbox.value(node, 'select system_identifier::text from pg_control_system()')).toBe(
+    `${systemIdentifier}`,
+  );
+});
+
+test('a wrong password is refused over TCP, and so is the replication user in an application database', async () => {
+  const node = await sandbox.primary('node-1');
+  const { default: pg } = await import('pg');
+  const login = (user: string, password: string, database: string) => {
+    const client = new pg.Client({ host: '127.0.0.1', port: node.port, user, password, database });
+    client.on('error', () => undefined);
+    return client.connect().finally(() => client.end());
+  };
+  await expect(login('postgres', 'wrong', 'postgres')).rejects.toMatchObject({ code: '28P01' });
+  await login('postgres', node.postgres.host.superuser.password, 'postgres');
+});
+
+test('an initdb killed half way leaves nothing that looks like a data directory, and the next one succeeds', async () => {
+  const node = await sandbox.node('node-1');
+  const { host } = node.postgres;
+  // What an attempt that was killed half way leaves: the temporary folder with a half-made cluster.
+  const half = join(`${host.dataDir}.initialising-dead`, 'data');
+  mkdirSync(half, { recursive: true });
+  if (host.runAs) for (const path of [dirname(half), half]) chownSync(path, host.runAs.uid, host.runAs.gid);
+  const initdb = spawn(join(host.binDir, 'initdb'), ['-D', half, '-U', 'postgres', '-A', 'reject'], {
+    stdio: 'ignore',
+    cwd: '/',
+    ...(host.runAs ?? {}),
+  });
+  while (!existsSync(join(half, 'PG_VERSION'))) await new Promise((resolve) => setTimeout(resolve, 1));
+  initdb.kill('SIGKILL');
+  await new Promise((resolve) => initdb.once('close', resolve));
+
+  expect(existsSync(host.dataDir)).toBe(false);
+  expect(await node.postgres.start({ as: 'primary' })).toMatchObject({
+    kind: 'refused',
+    reason: 'no-data-directory',
+  });
+  expect(await node.postgres.initialise()).toMatchObject({ kind: 'initialised' });
+  const siblings = readdirSync(dirname(host.dataDir)).filter((name) => name.startsWith('data'));
+  expect(siblings.sort()).toEqual(['data', 'data.pgpass']);
+});
+
+test('a failing initdb names its step and leaves nothing', async () => {
+  const node = await sandbox.node('node-1', { superuser: { name: 'pg_forbidden', password: 'x' } });
+  const made = await node.postgres.initialise();
+  expect(made).toMatchObject({ kind: 'failed', step: 'initdb', reason: expect.stringContaining('pg_') });
+  expect(readdirSync(dirname(node.postgres.host.dataDir)).filter((name) => name.startsWith('data'))).toEqual(
+    [],
+  );
+});
+
+test('what is there is never touched', async () => {
+  const node = await sandbox.node('node-1');
+  mkdirSync(node.postgres.host.dataDir);
+  writeFileSync(join(node.postgres.host.dataDir, 'precious'), 'data');
+  expect(await node.postgres.initialise()).toEqual({ kind: 'exists' });
+  expect(readFileSync(join(node.postgres.host.dataDir, 'precious'), 'utf8')).toBe('data');
+});
+
+test('no password shows in a command line, and the password file is for the server alone', async () => {
+  const primary = await sandbox.primary('node-1');
+  const standby = await sandbox.standby('node-2', primary);
+  const { superuser, replication } = primary.postgres.host;
+  const argv = [...primary.commands, ...standby.commands].flatMap((command) => command.argv).join('\n');
+  expect(argv).toContain('pg_basebackup');
+  expect(argv).not.toContain(superuser.password);
+  expect(argv).not.toContain(replication.password);
+  expect(statSync(`${standby.postgres.host.dataDir}.pgpass`).mode & 0o777).toBe(0o600);
+  expect(await sandbox.value(standby, 'show primary_conninfo')).not.toContain(replication.password);
+});
+
+test('a folder without all programs is named with what it lacks', async () => {
+  const folder = join(sandbox.folder, 'bin');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'pg_ctl'), '#!/bin/sh\n', { mode: 0o755 });
+  expect(await findInstallation(folder)).toMatchObject({
+    kind: 'missing',
+    incomplete: [{ binDir: folder, missing: expect.arrayContaining(['postgres', 'initdb', 'pg_rewind']) }],
+  });
+});
