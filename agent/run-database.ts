@@ -7,7 +7,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createClusterStore, createDynamoClient } from '../adapters/aws/cluster-store.ts';
+import { createClusterStore } from '../adapters/aws/cluster-store.ts';
+import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { uptimeMs } from '../adapters/clock.ts';
 import { isProcessAlive } from '../adapters/process.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
@@ -16,6 +17,7 @@ import type { Lease } from '../core/model/lease.ts';
 import type { NodeReport } from '../core/model/node-report.ts';
 import { ActionRunner } from './action-runner.ts';
 import { writeAgentFile } from './agent-file.ts';
+import { CommandTranscript } from './command-transcript.ts';
 import { createControlPlaneClients } from './control-plane-clients.ts';
 import { listenForControl } from './control-socket.ts';
 import { DatabaseHost } from './database/database-host.ts';
@@ -27,6 +29,7 @@ import { DiskState } from './disk-state.ts';
 import { createEmit, createLog } from './emit.ts';
 import { Guard } from './guard.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { NodeDirectory } from './node-directory.ts';
 import { controlSocketPath, dataDirectory, guardFifoPath, guardLogPath, stateFolder } from './paths.ts';
 import { startRestServer } from './rest-server.ts';
 import { WakeSignal } from './wake-signal.ts';
@@ -38,40 +41,93 @@ const roundMs = 500;
 const orderlyStopMs = 20_000;
 
 export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
-  const log = createLog({ cluster: config.cluster, node: config.node });
-  for (const path of [controlSocketPath(config), guardLogPath(config), join(dataDirectory(config))]) {
+  for (const path of [controlSocketPath(config), guardLogPath(config), dataDirectory(config)]) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   }
+  const agent = await assemble(config);
+  const { context, guard, host, runner } = agent;
+  const { keeper, wakeUp, log, server } = context;
+  await guard.ensure();
+  const control = await listenForControl(controlSocketPath(config), {
+    runAction: async ({ operation, action }, onLine) => runner.follow(operation, action, onLine),
+  });
+  const rest = await startRestServer({
+    host: config.host,
+    port: config.restPort,
+    facts: () => host.health(),
+    status: () => describe(host.report(), keeper),
+  });
+  agent.listensOn(rest.port);
+  writeAgentFile(config, { restPort: rest.port, wakePort: wakeUp.port });
+  log('info', 'agent started', {
+    incarnation: context.writer.incarnation,
+    rest_port: rest.port,
+    guard: guard.pid(),
+  });
+  keeper.start();
+  const stopTimers = startTimers(agent);
+
+  const signal = await firstSignal();
+  log('info', 'agent ends', { signal });
+  stopTimers();
+  host.stop();
+  runner.stop();
+  if (signal === 'SIGUSR1') {
+    await server.node.stopFast(orderlyStopMs);
+    await server.node.killAll('the host shuts down');
+    guard.quit();
+  }
+  keeper.stop();
+  control.close();
+  rest.close();
+  wakeUp.close();
+  server.node.close();
+  return 0;
+}
+
+interface Agent {
+  readonly context: OrderContext;
+  readonly guard: Guard;
+  readonly host: DatabaseHost;
+  readonly runner: ActionRunner;
+  readonly listensOn: (restPort: number) => void;
+}
+
+function startTimers({ context, guard, host }: Agent): () => void {
+  const { keeper, log, server } = context;
+  const watch = setInterval(() => {
+    const postmaster = server.last()?.postmaster;
+    if (postmaster != null && !isProcessAlive(postmaster.pid, postmaster.startTicks)) host.reconcile();
+  }, watchPostmasterMs);
+  const rounds = setInterval(() => {
+    if (!guard.isAlive()) {
+      log('error', 'the guard is gone: started anew', {});
+      void guard.ensure().then(() => keeper.tellGuard());
+    }
+    host.reconcile();
+  }, roundMs);
+  return () => {
+    clearInterval(watch);
+    clearInterval(rounds);
+  };
+}
+
+async function assemble(config: DatabaseHostConfig): Promise<Agent> {
+  const log = createLog({ cluster: config.cluster, node: config.node });
   const writer = { node: config.node, incarnation: randomUUID() };
   const store = createClusterStore({
     client: createDynamoClient({ region: config.region }),
     tableName: config.tableName,
     cluster: config.cluster,
   });
-  const emit = createEmit({ store, log, who: config.node });
   const clients = createControlPlaneClients({
     region: config.region,
     stateMachineArn: config.stateMachineArn,
     log,
   });
-  const disk = new DiskState(stateFolder(config));
-  let said: (line: string) => void = () => undefined;
-  const postgres = postgresFor(config, (report) => {
-    const line = `${report.argv.join(' ')} -> ${report.exitCode ?? 'killed'} (${Math.round(report.ms)} ms)`;
-    log(report.exitCode === 0 ? 'info' : 'warn', 'program ended', {
-      command: line,
-      stderr: report.stderrTail.slice(-300),
-    });
-    said(line);
-  });
-  const server = new Server(postgres);
-  const guard = new Guard({
-    script: join(import.meta.dirname, 'guard.sh'),
-    fifo: guardFifoPath(config),
-    dataDirectory: dataDirectory(config),
-    postgresProgram: join(config.postgres.binDir, 'postgres'),
-    logFile: guardLogPath(config),
-  });
+  const transcript = new CommandTranscript(log);
+  const server = new Server(postgresFor(config, (report) => transcript.add(report)));
+  const guard = guardFor(config);
   const wakeSignal = new WakeSignal();
   const wakeUp = await createWakeUp({
     host: config.host,
@@ -84,9 +140,6 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
       keeper.readNow();
     },
   });
-  let nodes: readonly NodeReport[] = [];
-  let restPort = config.restPort;
-
   const keeper: LeaseKeeper = new LeaseKeeper({
     store,
     writer,
@@ -100,38 +153,27 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
     onChange: () => host.reconcile(),
     log: (message, fields) => log('warn', message, fields),
   });
-
+  const directory = new NodeDirectory({ store, wakeUp, self: config.node });
+  let restPort = config.restPort;
   const context: OrderContext = {
     config,
     writer,
     store,
     keeper,
     server,
-    disk,
+    disk: new DiskState(stateFolder(config)),
     wakeUp,
-    emit,
+    emit: createEmit({ store, log, who: config.node }),
     log,
     clients,
     now: uptimeMs,
-    nodes: () => nodes,
+    nodes: () => directory.nodes(),
+    readNodes: () => directory.read(),
     reportSoon: () => host.reconcile(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
     restPort: () => restPort,
     nextWake: (timeoutMs) => wakeSignal.next(timeoutMs),
     restartedInPlace: () => host.restartedInPlace(),
-    readNodes: async () => {
-      const [read, proxies] = await Promise.all([
-        store.readNodes({ timeoutMs: 1_000 }),
-        store.readProxies({ timeoutMs: 1_000 }),
-      ]);
-      if (read.kind !== 'ok') return;
-      nodes = read.value;
-      const others = read.value.filter((node) => node.node !== config.node).map((node) => node.addresses);
-      const ofProxies = proxies.kind === 'ok' ? proxies.value.map((proxy) => proxy.addresses) : [];
-      wakeUp.setPeers(
-        [...others, ...ofProxies].map(({ host: peer, wakePort }) => ({ host: peer, port: wakePort })),
-      );
-    },
   };
   const runner = new ActionRunner({
     store,
@@ -139,60 +181,27 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
     keeper,
     node: config.node,
     incarnation: writer.incarnation,
-    executors: withTranscript(databaseExecutors(context), (say) => {
-      said = say;
-    }),
+    executors: transcript.of(databaseExecutors(context)),
     readActions: config.actions === 'both',
     now: uptimeMs,
     log,
     onProgress: () => wakeUp.wake('action'),
   });
-  const host = new DatabaseHost(context, runner);
+  const host: DatabaseHost = new DatabaseHost(context, runner);
+  const listensOn = (port: number): void => {
+    restPort = port;
+  };
+  return { context, guard, host, runner, listensOn };
+}
 
-  await guard.ensure();
-  const control = await listenForControl(controlSocketPath(config), {
-    runAction: async ({ operation, action }, onLine) => runner.follow(operation, action, onLine),
+function guardFor(config: DatabaseHostConfig): Guard {
+  return new Guard({
+    script: join(import.meta.dirname, 'guard.sh'),
+    fifo: guardFifoPath(config),
+    dataDirectory: dataDirectory(config),
+    postgresProgram: join(config.postgres.binDir, 'postgres'),
+    logFile: guardLogPath(config),
   });
-  const rest = await startRestServer({
-    host: config.host,
-    port: config.restPort,
-    facts: () => host.health(),
-    status: () => describe(host.report(), keeper),
-  });
-  restPort = rest.port;
-  writeAgentFile(config, { restPort, wakePort: wakeUp.port });
-  log('info', 'agent started', { incarnation: writer.incarnation, rest_port: restPort, guard: guard.pid() });
-  keeper.start();
-
-  const watch = setInterval(() => {
-    const postmaster = server.last()?.postmaster;
-    if (postmaster != null && !isProcessAlive(postmaster.pid, postmaster.startTicks)) host.reconcile();
-  }, watchPostmasterMs);
-  const rounds = setInterval(() => {
-    if (!guard.isAlive()) {
-      log('error', 'the guard is gone: started anew', {});
-      void guard.ensure().then(() => keeper.tellGuard());
-    }
-    host.reconcile();
-  }, roundMs);
-
-  const signal = await firstSignal();
-  log('info', 'agent ends', { signal });
-  clearInterval(watch);
-  clearInterval(rounds);
-  host.stop();
-  runner.stop();
-  if (signal === 'SIGUSR1') {
-    await postgres.stopFast(orderlyStopMs);
-    await postgres.killAll('the host shuts down');
-    guard.quit();
-  }
-  keeper.stop();
-  control.close();
-  rest.close();
-  wakeUp.close();
-  postgres.close();
-  return 0;
 }
 
 /** Members and timeline in the lease follow the record; only the holder says so. */
@@ -204,25 +213,6 @@ function renewalChange(lease: Lease, keeper: LeaseKeeper, server: Server) {
     ...(members.join() === lease.members.join() ? {} : { members }),
     ...(timeline === undefined || timeline === lease.timeline ? {} : { timeline }),
   };
-}
-
-/** Programs that run during an action show in that action's transcript. */
-function withTranscript(
-  executors: ReturnType<typeof databaseExecutors>,
-  show: (say: (line: string) => void) => void,
-): ReturnType<typeof databaseExecutors> {
-  const entries = Object.entries(executors).map(([verb, execute]) => [
-    verb,
-    async (...[action, run]: Parameters<typeof execute>) => {
-      show(run.say);
-      try {
-        return await execute(action, run);
-      } finally {
-        show(() => undefined);
-      }
-    },
-  ]);
-  return Object.fromEntries(entries);
 }
 
 function describe(report: NodeReport | null, keeper: LeaseKeeper): object {

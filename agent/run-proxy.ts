@@ -6,7 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { createClusterStore, createDynamoClient } from '../adapters/aws/cluster-store.ts';
+import { createClusterStore } from '../adapters/aws/cluster-store.ts';
+import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { uptimeMs } from '../adapters/clock.ts';
 import { ProxyEndpoint } from '../adapters/proxy/endpoint.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
@@ -17,6 +18,7 @@ import { createControlPlaneClients } from './control-plane-clients.ts';
 import { listenForControl } from './control-socket.ts';
 import { createEmit, createLog } from './emit.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { NodeDirectory } from './node-directory.ts';
 import { controlSocketPath, logFolder, proxyFolder } from './paths.ts';
 import { ProxyHost } from './proxy/proxy-host.ts';
 import { startRestServer } from './rest-server.ts';
@@ -70,6 +72,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     keeper,
     endpoint: opened,
     wakeUp,
+    directory: new NodeDirectory({ store, wakeUp, self: config.node }),
     restPort: () => restPort,
     now: uptimeMs,
     emit,

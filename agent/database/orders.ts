@@ -7,7 +7,7 @@ import { renameSync } from 'node:fs';
 import type { HostDecision, HostOrder } from '../../core/host/decide.ts';
 import { adopt, createLease, release, seal } from '../../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
-import { formatSystemIdentifier } from '../../core/model/system-identifier.ts';
+import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
 import { FIRST_TIMELINE } from '../../core/model/timeline.ts';
 import type { ControlPlaneClients } from '../control-plane-clients.ts';
 import type { HostContext } from './host-context.ts';
@@ -145,10 +145,16 @@ async function changeRecord(
  * claim is still ours. While initdb runs the claim's `seq` rises, so that others can tell work from silence.
  */
 async function bootstrap(context: OrderContext, decision: HostDecision): Promise<void> {
-  const { config, disk, server, store, keeper } = context;
+  const { config, disk, store, keeper } = context;
+  const former = keeper.view().record?.bootstrap ?? null;
+  const finished = context.server.last()?.control;
+  if (finished != null && former !== null && former.nonce === disk.facts().bootstrapNonce) {
+    // The agent ended between initdb and the record: the claim is still this data directory's.
+    await publishSystem(context, former.nonce, finished.systemIdentifier);
+    return;
+  }
   const nonce = randomUUID();
   disk.bootstrapped(nonce);
-  const former = keeper.view().record?.bootstrap ?? null;
   const claimed = await store.updateRecord(
     {
       expect: { systemIdentifierAbsent: true, bootstrapNonce: former?.nonce ?? null },
@@ -164,40 +170,49 @@ async function bootstrap(context: OrderContext, decision: HostDecision): Promise
   context.emit(former === null ? 'bootstrap_claimed' : 'bootstrap_taken_over', `by ${config.node}`, {
     rule: decision.rule,
   });
+  const stopBeating = keepClaimAlive(context, nonce);
+  try {
+    const made = await context.server.node.initialise(nonce.slice(0, 8));
+    if (made.kind === 'initialised') await publishSystem(context, nonce, made.systemIdentifier);
+    else {
+      const error = made.kind === 'failed' ? `${made.step}: ${made.reason}` : made.kind;
+      context.log('error', 'initdb failed', { error });
+    }
+  } finally {
+    stopBeating();
+    await keeper.refresh();
+  }
+}
+
+const claimBeatMs = 1_000;
+
+function keepClaimAlive(context: OrderContext, nonce: string): () => void {
   let seq = 1;
   const beat = setInterval(() => {
     seq += 1;
-    void store.updateRecord({
-      expect: { bootstrapNonce: nonce },
-      set: { bootstrap: { node: config.node, nonce, seq } },
-    });
-  }, 1_000);
-  try {
-    const made = await server.node.initialise(nonce.slice(0, 8));
-    if (made.kind !== 'initialised') {
-      context.log('error', 'initdb failed', {
-        error: made.kind === 'failed' ? `${made.step}: ${made.reason}` : made.kind,
-      });
-      return;
-    }
-    const written = await store.updateRecord(
-      {
-        expect: { systemIdentifierAbsent: true, bootstrapNonce: nonce },
-        set: { systemIdentifier: made.systemIdentifier, intendedPrimary: config.node },
-      },
-      { timeoutMs: 5_000 },
-    );
-    if (written.kind === 'ok') {
-      keeper.learnRecord(written.value);
-      context.emit(
-        'cluster_initialised',
-        `system identifier ${formatSystemIdentifier(made.systemIdentifier)}`,
-      );
-    } else context.log('warn', 'the bootstrap was taken over meanwhile', { nonce });
-  } finally {
-    clearInterval(beat);
-    await keeper.refresh();
-  }
+    const bootstrap = { node: context.config.node, nonce, seq };
+    void context.store.updateRecord({ expect: { bootstrapNonce: nonce }, set: { bootstrap } });
+  }, claimBeatMs);
+  return () => clearInterval(beat);
+}
+
+/** Conditional on the claim: what was made for a claim that another node took over never becomes the cluster's. */
+async function publishSystem(
+  context: OrderContext,
+  nonce: string,
+  systemIdentifier: SystemIdentifier,
+): Promise<void> {
+  const written = await context.store.updateRecord(
+    {
+      expect: { systemIdentifierAbsent: true, bootstrapNonce: nonce },
+      set: { systemIdentifier, intendedPrimary: context.config.node },
+    },
+    { timeoutMs: 5_000 },
+  );
+  if (written.kind === 'ok') {
+    context.keeper.learnRecord(written.value);
+    context.emit('cluster_initialised', `system identifier ${formatSystemIdentifier(systemIdentifier)}`);
+  } else context.log('warn', 'the system identifier was not recorded', { nonce, answer: written.kind });
 }
 
 /** Set aside by a rename: nothing was ever acknowledged from it, and still nothing is deleted here. */

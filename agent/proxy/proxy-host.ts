@@ -8,11 +8,12 @@ import type { WakeUp } from '../../adapters/wake-up.ts';
 import { decideProxy, type ProxyOrder, type ProxyState } from '../../core/host/decide-proxy.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
 import type { ProxyHostConfig } from '../../core/model/host-config.ts';
-import { defaultTags, type NodeReport, type ProxyReport } from '../../core/model/node-report.ts';
+import { defaultTags, type ProxyReport } from '../../core/model/node-report.ts';
 import type { Action } from '../../core/model/operation.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
 import type { Emit, Log } from '../emit.ts';
 import type { LeaseKeeper } from '../lease-keeper.ts';
+import type { NodeDirectory } from '../node-directory.ts';
 
 /** How long open transactions may hold up a pause. */
 const drainMs = 1_000;
@@ -29,6 +30,7 @@ export interface ProxyHostDeps {
   readonly keeper: LeaseKeeper;
   readonly endpoint: ProxyEndpoint;
   readonly wakeUp: WakeUp;
+  readonly directory: NodeDirectory;
   readonly restPort: () => number;
   readonly now: () => number;
   readonly emit: Emit;
@@ -37,7 +39,6 @@ export interface ProxyHostDeps {
 
 export class ProxyHost {
   readonly #deps: ProxyHostDeps;
-  #nodes: readonly NodeReport[] = [];
   #nodesReadMs = Number.NEGATIVE_INFINITY;
   #reportedMs = Number.NEGATIVE_INFINITY;
   #reportSeq = 0;
@@ -166,7 +167,7 @@ export class ProxyHost {
 
   #state(): ProxyState {
     const { record, watch } = this.#deps.keeper.view();
-    const holder = this.#nodes.find((node) => node.node === watch.lease?.holder);
+    const holder = this.#deps.directory.nodes().find((node) => node.node === watch.lease?.holder);
     return {
       record,
       lease: watch.lease,
@@ -224,7 +225,7 @@ export class ProxyHost {
   }
 
   async #route(to: string, epoch: number, rule: string): Promise<void> {
-    const node = this.#nodes.find((one) => one.node === to);
+    const node = this.#deps.directory.nodes().find((one) => one.node === to);
     if (node === undefined) return;
     const routed = await this.#deps.endpoint.routeTo({
       nodeId: to,
@@ -269,29 +270,18 @@ export class ProxyHost {
   /** Reads where the nodes are: regularly, and at once when the lease's holder is one that is not known. */
   async #readNodes(): Promise<void> {
     const holder = this.#deps.keeper.view().watch.lease?.holder;
-    const known = holder === undefined || this.#nodes.some((node) => node.node === holder);
+    const known = holder === undefined || this.#deps.directory.nodes().some((node) => node.node === holder);
     const age = this.#deps.now() - this.#nodesReadMs;
     if (known ? age < readNodesEveryMs : age < 100) return;
-    const [nodes, proxies] = await Promise.all([
-      this.#deps.store.readNodes({ timeoutMs: 1_000 }),
-      this.#deps.store.readProxies({ timeoutMs: 1_000 }),
-    ]);
+    await this.#deps.directory.read();
     this.#nodesReadMs = this.#deps.now();
-    if (nodes.kind !== 'ok' || proxies.kind !== 'ok') return;
-    this.#nodes = nodes.value;
-    this.#deps.wakeUp.setPeers([
-      ...nodes.value.map((node) => ({ host: node.addresses.host, port: node.addresses.wakePort })),
-      ...proxies.value
-        .filter((proxy) => proxy.proxy !== this.#deps.config.node)
-        .map((proxy) => ({ host: proxy.addresses.host, port: proxy.addresses.wakePort })),
-    ]);
   }
 
   async #setReplicas(): Promise<void> {
     const lease = this.#deps.keeper.view().watch.lease;
-    const standbys = this.#nodes.filter(
-      (node) => node.role === 'standby' && node.node !== lease?.holder && node.addresses.port > 0,
-    );
+    const standbys = this.#deps.directory
+      .nodes()
+      .filter((node) => node.role === 'standby' && node.node !== lease?.holder && node.addresses.port > 0);
     const key = standbys
       .map((node) => `${node.node}@${node.addresses.host}:${node.addresses.port}`)
       .join(' ');

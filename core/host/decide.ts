@@ -235,6 +235,7 @@ export const hostTable: readonly Row[] = [
     rule: 'foreign-data',
     when: (s) =>
       s.disk.dataDirectory === 'foreign' ||
+      (s.disk.dataDirectory === 'quarantined' && s.record?.systemIdentifier === null) ||
       (s.disk.dataDirectory === 'present' &&
         s.record?.systemIdentifier !== null &&
         s.disk.systemIdentifier !== s.record?.systemIdentifier) ||

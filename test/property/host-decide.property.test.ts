@@ -1,0 +1,145 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decideHost, type HostState } from '../../core/host/decide.ts';
+import { aLease, aPrimary, aRecord, otherSystem, ownSystem } from '../support/host-states.ts';
+
+const node = fc.constantFrom('node1', 'node2');
+const epochs = fc.constantFrom(
+  [],
+  [{ epoch: 1, node: 'node1', timeline: 1, forkLsn: null, history: [] }],
+  [
+    { epoch: 1, node: 'node1', timeline: 1, forkLsn: null, history: [] },
+    { epoch: 2, node: 'node2', timeline: 2, forkLsn: null, history: [] },
+  ],
+);
+const operation = fc.constantFrom(null, { id: 'c1-e1-a1', kind: 'failover' as const, executionArn: null });
+
+const anyState: fc.Arbitrary<HostState> = fc
+  .record({
+    node: fc.constant('node1'),
+    incarnation: fc.constantFrom('i1', 'i9'),
+    headRead: fc.boolean(),
+    holdStage: fc.constantFrom('none', 'valid', 'unready', 'quit', 'kill', 'expired' as const),
+    lease: fc.option(
+      fc.record({
+        holder: node,
+        epoch: fc.constantFrom(1, 2),
+        state: fc.constantFrom('held', 'released', 'sealed', 'fenced' as const),
+      }),
+    ),
+    record: fc.option(
+      fc.record({
+        systemIdentifier: fc.constantFrom(null, ownSystem, otherSystem),
+        epochs,
+        operation,
+        members: fc.constantFrom(['node1', 'node2'], ['node2']),
+        bootstrap: fc.constantFrom(
+          null,
+          { node: 'node1', nonce: 'n1', seq: 1 },
+          { node: 'node2', nonce: 'n2', seq: 1 },
+        ),
+      }),
+    ),
+    postgres: fc.constantFrom<HostState['postgres']>(
+      { kind: 'stopped' },
+      { kind: 'orphaned' },
+      { kind: 'starting-up' },
+      { kind: 'unreachable' },
+      { kind: 'query-failed' },
+      { kind: 'primary' },
+      { kind: 'standby', streaming: true, upstream: 'node2' },
+      { kind: 'standby', streaming: false, upstream: null },
+    ),
+    disk: fc.record({
+      dataDirectory: fc.constantFrom('absent', 'present', 'quarantined', 'foreign' as const),
+      systemIdentifier: fc.constantFrom(null, ownSystem, otherSystem),
+      standbySignal: fc.boolean(),
+      bootstrapNonce: fc.constantFrom(null, 'n1', 'n2'),
+      dataEpoch: fc.constantFrom(0, 1, 2),
+      highestEpoch: fc.constantFrom(0, 1, 2),
+      fencedEpoch: fc.constantFrom(0, 1, 2),
+      receiverEnded: fc.constantFrom(null, { operation: 'c1-e1-a1', epoch: 1 }),
+    }),
+    busy: fc.constantFrom(null, 'follow'),
+    rejoin: fc.constantFrom<HostState['rejoin']>(null, 'start-as-is', 'rewind', 'rebuild', 'wait'),
+    restartsInPlace: fc.nat(4),
+    silentMs: fc.constantFrom(0, 10_000),
+    unattendedMs: fc.constantFrom(0, 10_000),
+    bootstrapSilentMs: fc.constantFrom(0, 10_000),
+    slotReady: fc.boolean(),
+    upstreamKnown: fc.boolean(),
+  })
+  .map(({ lease, record, ...rest }) =>
+    aPrimary({
+      ...rest,
+      lease: lease === null ? null : aLease(lease),
+      record: record === null ? null : aRecord(record),
+    }),
+  );
+
+const holds = (state: HostState): boolean =>
+  state.watch.lease?.state === 'held' &&
+  state.watch.lease.holder === state.node &&
+  state.watch.lease.incarnation === state.incarnation;
+
+describe('the host table, over any state', () => {
+  const forAll = (
+    property: (state: HostState, order: ReturnType<typeof decideHost>['order']) => void,
+  ): void =>
+    fc.assert(
+      fc.property(anyState, (state) => property(state, decideHost(state).order)),
+      { numRuns: 20_000 },
+    );
+
+  it('makes PostgreSQL writable only with a lease that is valid at this instant, above the bar', () => {
+    forAll((state, order) => {
+      if (!['start-primary', 'finish-promotion', 'record-epoch'].includes(order.kind)) return;
+      expect(holds(state)).toBe(true);
+      expect(state.holdStage).toBe('valid');
+    });
+  });
+
+  it('kills a primary that lacks the lease, whatever else is under way', () => {
+    forAll((state, order) => {
+      const lease = state.watch.lease;
+      const mine = lease?.state === 'held' && lease.holder === state.node;
+      if (state.headRead && state.postgres.kind === 'primary' && !mine)
+        expect(order.kind).toBe('kill-postgres');
+    });
+  });
+
+  it('kills a primary at or below the barred epoch', () => {
+    forAll((state, order) => {
+      const epoch = state.watch.lease?.epoch ?? 0;
+      if (state.headRead && state.postgres.kind === 'primary' && epoch <= state.disk.fencedEpoch) {
+        expect(order.kind).toBe('kill-postgres');
+      }
+    });
+  });
+
+  it('never touches data of another system identifier', () => {
+    const touching = ['clone', 'rewind', 'rebuild', 'start-standby', 'follow', 'start-primary', 'bootstrap'];
+    forAll((state, order) => {
+      const { dataDirectory, systemIdentifier } = state.disk;
+      const cluster = state.record?.systemIdentifier;
+      if (dataDirectory !== 'present' || cluster == null || systemIdentifier === cluster) return;
+      expect(touching).not.toContain(order.kind);
+    });
+  });
+
+  it('runs initdb only where there is no data, and only before the cluster has a system identifier', () => {
+    forAll((state, order) => {
+      if (order.kind !== 'bootstrap') return;
+      expect(state.record?.systemIdentifier).toBeNull();
+      expect(
+        state.disk.dataDirectory === 'absent' || state.disk.bootstrapNonce === state.record?.bootstrap?.nonce,
+      ).toBe(true);
+    });
+  });
+
+  it('does nothing long while an action is being executed', () => {
+    forAll((state, order) => {
+      if (state.busy !== null) expect(['none', 'kill-postgres']).toContain(order.kind);
+    });
+  });
+});

@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import { executeOrder } from '../../agent/database/orders.ts';
+import { bootstrapTakeOverMs, decideHost, type HostState, hostTable } from '../../core/host/decide.ts';
+import { sealAfterMs } from '../../core/lease/lease-clock.ts';
+import { aLease, aPrimary, aRecord, aStandby, otherSystem } from '../support/host-states.ts';
+
+const op = { id: 'c1-e1-a1', kind: 'failover', executionArn: null } as const;
+const empty = {
+  dataDirectory: 'absent',
+  systemIdentifier: null,
+  standbySignal: false,
+  dataEpoch: 0,
+} as const;
+const stopped = { kind: 'stopped' } as const;
+const initial = aRecord({ systemIdentifier: null, bootstrap: null, epochs: [], members: ['node2'] });
+const fresh = { lease: null, postgres: stopped, disk: { ...empty, highestEpoch: 0 } } as const;
+
+/** One state a rule: each row of the table is reached by an ordinary story. */
+const stories: readonly (readonly [rule: string, order: string, state: HostState])[] = [
+  ['head-unread', 'none', aPrimary({ headRead: false })],
+  ['lease-deadline', 'kill-postgres', aPrimary({ holdStage: 'kill' })],
+  ['lease-deadline', 'kill-postgres', aPrimary({ holdStage: 'expired', busy: 'checkpoint' })],
+  [
+    'writable-without-lease',
+    'kill-postgres',
+    aPrimary({ lease: aLease({ holder: 'node2', epoch: 2 }), holdStage: 'none' }),
+  ],
+  [
+    'writable-without-lease',
+    'kill-postgres',
+    aPrimary({ lease: aLease({ state: 'sealed' }), holdStage: 'none' }),
+  ],
+  [
+    'writable-without-lease',
+    'kill-postgres',
+    aPrimary({ lease: aLease({ holder: 'node2' }), holdStage: 'none', postgres: { kind: 'orphaned' } }),
+  ],
+  [
+    'writable-without-lease',
+    'kill-postgres',
+    aPrimary({ lease: aLease({ holder: 'node2' }), holdStage: 'none', postgres: { kind: 'unreachable' } }),
+  ],
+  ['fenced-epoch', 'kill-postgres', aPrimary({ disk: { fencedEpoch: 1 } })],
+  ['busy', 'none', aStandby({ busy: 'end-receiver' })],
+  ['record-missing', 'none', aStandby({ record: null })],
+  ['epoch-regressed', 'alert', aStandby({ disk: { highestEpoch: 4 } })],
+  ['epoch-regressed', 'alert', aStandby({ lease: null, disk: { highestEpoch: 1 } })],
+  [
+    'bootstrap-lost',
+    'discard-bootstrap',
+    aStandby({
+      postgres: stopped,
+      disk: { bootstrapNonce: 'old', dataEpoch: 0, systemIdentifier: otherSystem },
+    }),
+  ],
+  ['foreign-data', 'refuse', aStandby({ postgres: stopped, disk: { systemIdentifier: otherSystem } })],
+  [
+    'foreign-data',
+    'refuse',
+    aStandby({ ...fresh, record: initial, disk: { highestEpoch: 0, bootstrapNonce: null } }),
+  ],
+  ['cluster-full', 'refuse', aStandby({ record: aRecord({ members: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] }) })],
+  ['join', 'register', aStandby({ record: aRecord({ members: ['node1'] }), disk: empty, postgres: stopped })],
+  ['join-timed-out', 'refuse', aStandby({ postgres: stopped, disk: empty, joiningForMs: 300_001 })],
+  ['bootstrap-free', 'bootstrap', aStandby({ ...fresh, record: initial })],
+  [
+    'bootstrap-interrupted',
+    'bootstrap',
+    aStandby({ ...fresh, record: { ...initial, bootstrap: { node: 'node2', nonce: 'x', seq: 1 } } }),
+  ],
+  [
+    'bootstrap-interrupted',
+    'bootstrap',
+    aStandby({
+      ...fresh,
+      record: { ...initial, bootstrap: { node: 'node1', nonce: 'x', seq: 1 } },
+      bootstrapSilentMs: bootstrapTakeOverMs + 1,
+    }),
+  ],
+  [
+    'bootstrap-elsewhere',
+    'none',
+    aStandby({ ...fresh, record: { ...initial, bootstrap: { node: 'node1', nonce: 'x', seq: 1 } } }),
+  ],
+  [
+    'first-lease',
+    'create-lease',
+    aPrimary({
+      lease: null,
+      postgres: stopped,
+      holdStage: 'none',
+      disk: { bootstrapNonce: 'n1', highestEpoch: 0 },
+    }),
+  ],
+  ['lease-absent', 'none', aStandby({ lease: null, postgres: stopped, disk: { ...empty, highestEpoch: 0 } })],
+  ['adopt-own-lease', 'adopt-lease', aPrimary({ incarnation: 'i9', holdStage: 'none' })],
+  ['lease-uncertain', 'none', aPrimary({ holdStage: 'unready' })],
+  [
+    'promotion-unfinished',
+    'finish-promotion',
+    aPrimary({
+      postgres: { kind: 'standby', streaming: false, upstream: null },
+      disk: { standbySignal: true },
+    }),
+  ],
+  ['epoch-unrecorded', 'record-epoch', aPrimary({ record: aRecord({ epochs: [] }) })],
+  ['primary-serves', 'tend-primary', aPrimary()],
+  ['primary-beyond-saving', 'hand-over', aPrimary({ postgres: stopped, restartsInPlace: 3 })],
+  ['primary-stopped', 'start-primary', aPrimary({ postgres: stopped })],
+  ['primary-stopped', 'start-primary', aPrimary({ postgres: { kind: 'orphaned' } })],
+  ['primary-coming', 'none', aPrimary({ postgres: { kind: 'starting-up' } })],
+  ['lease-silent', 'seal', aStandby({ silentMs: sealAfterMs(5_000) })],
+  [
+    'lease-unattended',
+    'request-failover',
+    aStandby({ lease: aLease({ state: 'sealed' }), unattendedMs: 1_501 }),
+  ],
+  ['no-primary-start', 'start-standby', aStandby({ lease: aLease({ state: 'sealed' }), postgres: stopped })],
+  ['no-primary', 'none', aStandby({ lease: aLease({ state: 'released' }) })],
+  ['no-primary', 'none', aStandby({ record: aRecord({ epochs: [] }) })],
+  ['upstream-unknown', 'none', aStandby({ upstreamKnown: false })],
+  [
+    'receiver-ended',
+    'none',
+    aStandby({ record: aRecord({ operation: op }), disk: { receiverEnded: { operation: op.id, epoch: 1 } } }),
+  ],
+  ['clone-waits-for-slot', 'none', aStandby({ postgres: stopped, disk: empty, slotReady: false })],
+  ['clone', 'clone', aStandby({ postgres: stopped, disk: empty })],
+  [
+    'quarantined',
+    'rebuild',
+    aStandby({ postgres: stopped, disk: { dataDirectory: 'quarantined', systemIdentifier: null } }),
+  ],
+  ['rejoin-wait', 'none', aStandby({ postgres: stopped, rejoin: 'wait' })],
+  ['rejoin-rewind', 'rewind', aStandby({ rejoin: 'rewind' })],
+  ['rejoin-rebuild', 'rebuild', aStandby({ rejoin: 'rebuild' })],
+  ['standby-stopped', 'start-standby', aStandby({ postgres: stopped, rejoin: 'start-as-is' })],
+  [
+    'follows-another',
+    'follow',
+    aStandby({ postgres: { kind: 'standby', streaming: true, upstream: 'node3' } }),
+  ],
+  ['standby-serves', 'none', aStandby()],
+];
+
+describe('what a database host does', () => {
+  it.each(stories)('%s orders %s', (rule, order, state) => {
+    const decision = decideHost(state);
+    expect({ rule: decision.rule, order: decision.order.kind }).toEqual({ rule, order });
+  });
+
+  it('has a story for every row of the table, and no row twice', () => {
+    const rules = hostTable.map((row) => row.rule);
+    expect(new Set(rules).size).toBe(rules.length);
+    expect(new Set(stories.map(([rule]) => rule))).toEqual(new Set(rules));
+  });
+
+  it('orders nothing that has no executor', () => {
+    for (const [, order] of stories) expect(Object.keys(executeOrder)).toContain(order);
+  });
+
+  it('follows again when the operation that ended its receiver was aborted', () => {
+    const state = aStandby({
+      postgres: { kind: 'standby', streaming: false, upstream: null },
+      disk: { receiverEnded: { operation: op.id, epoch: 1 } },
+    });
+    expect(decideHost(state).order).toEqual({ kind: 'follow', upstream: 'node1' });
+  });
+
+  it('never seals its own lease, as a stranger, or one that is not held', () => {
+    const silentMs = 60_000;
+    expect(decideHost(aPrimary({ silentMs })).order.kind).not.toBe('seal');
+    expect(
+      decideHost(aStandby({ silentMs, lease: aLease({ members: ['node1', 'node3'] }) })).order.kind,
+    ).not.toBe('seal');
+    expect(decideHost(aStandby({ silentMs, lease: aLease({ state: 'released' }) })).order.kind).not.toBe(
+      'seal',
+    );
+    expect(decideHost(aStandby({ silentMs: sealAfterMs(5_000) - 1 })).order.kind).not.toBe('seal');
+  });
+});
