@@ -41,8 +41,7 @@ const versionFlag: Readonly<Record<ProgramName, string>> = { haproxy: '-v', pgbo
 const daemonFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin'];
 const versionTimeoutMs = 5_000;
 
-async function findProgram(name: ProgramName, searchPath: string): Promise<string | null> {
-  const folders = [...searchPath.split(delimiter).filter((folder) => folder !== ''), ...daemonFolders];
+async function findProgram(name: ProgramName, folders: readonly string[]): Promise<string | null> {
   for (const folder of folders) {
     const path = join(folder, name);
     const runnable = await access(path, constants.X_OK).then(
@@ -63,19 +62,23 @@ function firstOutput(path: string, flag: string): Promise<string> {
 }
 
 /**
- * Looks in `searchPath` (as PATH is written; default: this process's PATH) and in the folders of daemons.
+ * Looks in `searchPath` (as PATH is written; default: this process's PATH), then in `otherFolders` (default: those of daemons).
  * `missing` and `too-old` name the Debian package to install.
  */
-export async function findProxyPrograms(searchPath: string = process.env.PATH ?? ''): Promise<ProxyPrograms> {
+export async function findProxyPrograms(
+  searchPath: string = process.env.PATH ?? '',
+  otherFolders: readonly string[] = daemonFolders,
+): Promise<ProxyPrograms> {
+  const folders = [...searchPath.split(delimiter).filter((folder) => folder !== ''), ...otherFolders];
   const found: Partial<Record<ProgramName, Program>> = {};
   for (const program of ['haproxy', 'pgbouncer'] as const) {
-    const path = await findProgram(program, searchPath);
+    const path = await findProgram(program, folders);
     if (path === null)
       return {
         kind: 'missing',
         program,
         debianPackage: program,
-        detail: `${program} is neither in PATH nor in /usr/sbin`,
+        detail: `${program} is in none of ${folders.join(', ')}`,
       };
     const output = await firstOutput(path, versionFlag[program]);
     const version = /(?:version|PgBouncer)\s+(\d+\.\d+[\w.]*)/i.exec(output)?.[1];

@@ -9,9 +9,12 @@
  * PgBouncer (whose connections pass here too) ever sees a refused connection in the meantime.
  */
 
+import { isIP } from 'node:net';
+
 /** A database node as the proxy reaches it. */
 export interface NodeAddress {
   readonly nodeId: string;
+  /** An IP address; a name would have to be resolved while a failover waits. IPv6 in its shortest form. */
   readonly host: string;
   readonly port: number;
   /** The agent's REST port on the same host, for health checks; null: no health checks. */
@@ -60,14 +63,13 @@ export const reconnectMs = 50;
 export const holdServer = ':hold';
 
 const nodeName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
-const hostName = /^[A-Za-z0-9:][A-Za-z0-9_.:-]{0,254}$/;
 
 /** What is wrong with a node's address, in words; null when nothing. Its parts become words of a command, so nothing else may pass. */
 export function nodeAddressProblem(node: NodeAddress): string | null {
   if (!nodeName.test(node.nodeId))
     return `node id ${JSON.stringify(node.nodeId)}: letters, digits, ., _ and - only`;
-  if (!hostName.test(node.host))
-    return `host ${JSON.stringify(node.host)} of ${node.nodeId} is neither an address nor a name`;
+  if (isIP(node.host) === 0)
+    return `host ${JSON.stringify(node.host)} of ${node.nodeId} is not an IP address`;
   for (const port of [node.port, node.restPort ?? 1])
     if (!Number.isInteger(port) || port < 1 || port > 65_535)
       return `port ${port} of ${node.nodeId} is not a port`;
@@ -109,6 +111,8 @@ export function renderHaproxyConfig(config: HaproxyConfig): string {
 global
   maxconn ${config.maxConnections}
   no strict-limits
+  # Two HAProxies on one port would share its connections without a word: fail instead.
+  noreuseport
   stats socket ${config.runtimeSocket} mode 600 level admin
   stats timeout 30s
   log stderr format raw daemon notice

@@ -21,7 +21,8 @@ import type { KeptProcess } from './kept-process.ts';
 import {
   adoptKept,
   isRunning,
-  logTail,
+  logLength,
+  logSince,
   ownFolder,
   signalKept,
   startKept,
@@ -106,6 +107,7 @@ export class Haproxy {
       owner: options.runAs,
     });
     await ownFolder(dirname(upstream.socket), options.runAs);
+    const logged = await logLength(options.logFile);
     let kept: KeptProcess;
     try {
       kept = await startKept({
@@ -124,7 +126,7 @@ export class Haproxy {
       if ((await started.#run(['show info'])).kind === 'answered') return { kind: 'open', haproxy: started };
       await sleep(10);
     }
-    const log = await logTail(options.logFile);
+    const log = await logSince(options.logFile, logged);
     await started.stop();
     return { kind: 'not-started', program: 'haproxy', detail: log };
   }
@@ -148,18 +150,22 @@ export class Haproxy {
       const added = await this.#ensureNode('primary', node, servers.all);
       if (added.kind !== 'done') return added;
     }
+    const before = servers.all.find(
+      ({ backend, server }) => backend === 'primary' && server === node?.nodeId,
+    );
+    // Its old address may be a host that somebody else has by now: what is connected there ends too.
+    const moved = before?.enabled === true && (before.host !== node?.host || before.port !== node?.port);
     const others = servers.all.filter(
       ({ backend, server }) => backend === 'primary' && server !== node?.nodeId && server !== holdServer,
     );
     const out = others.map(({ server }) => `set server primary/${server} state maint`);
     // Let in once only: said again, it would overrule the health checks that have taken the node out since.
-    const isIn = servers.all.some(
-      (each) => each.backend === 'primary' && each.server === node?.nodeId && each.enabled,
-    );
+    const isIn = before?.enabled === true;
     const into = node === null || isIn ? [] : enableCommands('primary', node);
     const answer = await this.#run([...out, ...into]);
     if (answer.kind === 'unreachable') return answer;
-    return this.#endConnections(others.map(({ server }) => server));
+    const left = moved && before !== undefined ? [...others, before] : others;
+    return this.#endConnections(left.map(({ server }) => server));
   }
 
   /** Gives readers these standbys, and no other. Their health checks may take one out for a time. */

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { chmod, chown, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunAs } from '../process.ts';
 import { isProcessAlive, minimalEnvironment, readProcessStatus, sendSignal } from '../process.ts';
@@ -106,9 +106,14 @@ export async function writeWhole(
   await rename(draft, path);
 }
 
-/** The end of a log file, for an error's detail. Empty when it cannot be read. */
-export async function logTail(logFile: string, lines = 8): Promise<string> {
-  const text = await readFile(logFile, 'utf8').catch(() => '');
+/** How long a log is now, to read later what came after. */
+export async function logLength(logFile: string): Promise<number> {
+  return (await stat(logFile).catch(() => null))?.size ?? 0;
+}
+
+/** What was logged after `offset`, no more than its last lines. Empty when it cannot be read. */
+export async function logSince(logFile: string, offset: number, lines = 20): Promise<string> {
+  const text = (await readFile(logFile).catch(() => Buffer.alloc(0))).subarray(offset).toString('utf8');
   return text.trimEnd().split('\n').slice(-lines).join('\n');
 }
 

@@ -12,7 +12,8 @@ import type { KeptProcess } from './kept-process.ts';
 import {
   adoptKept,
   isRunning,
-  logTail,
+  logLength,
+  logSince,
   signalKept,
   startKept,
   stopKept,
@@ -97,6 +98,7 @@ export class Pgbouncer {
       adopted.detach();
       await stopKept(running, pidFile(options.folder), 'SIGTERM', stopTimeoutMs);
     }
+    const logged = await logLength(options.logFile);
     let kept: KeptProcess;
     try {
       kept = await startKept({
@@ -111,10 +113,12 @@ export class Pgbouncer {
     }
     const started = new Pgbouncer(options, kept, password, false);
     const problem = await started.#becomeReady();
-    if (problem === null) return { kind: 'open', pgbouncer: started };
-    const log = await logTail(options.logFile);
+    const log = await logSince(options.logFile, logged);
+    // It goes on when a port is taken, with its unix socket alone.
+    const deaf = /cannot listen on .*/.exec(log)?.[0];
+    if (problem === null && deaf === undefined) return { kind: 'open', pgbouncer: started };
     await started.stop();
-    return { kind: 'not-started', program: 'pgbouncer', detail: `${problem}\n${log}` };
+    return { kind: 'not-started', program: 'pgbouncer', detail: `${problem ?? deaf}\n${log}` };
   }
 
   get pid(): number {

@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { sendSignal } from '../../../adapters/process.ts';
 import { type EndpointOptions, ProxyEndpoint, type Route } from '../../../adapters/proxy/endpoint.ts';
 import { findProxyPrograms } from '../../../adapters/proxy/find-programs.ts';
 import { freePort, PostgresSandbox, type SandboxNode } from './postgres-sandbox.ts';
@@ -47,6 +48,10 @@ export class EndpointBench {
   readonly options: EndpointOptions;
   endpoint: ProxyEndpoint;
   readonly #writers: Writer[] = [];
+  /** HAProxy and PgBouncer outlive whoever started them, so a test worker that dies must end them. */
+  readonly #onExit = () => {
+    for (const pid of Object.values(this.endpoint.pids())) sendSignal(pid, 'SIGKILL');
+  };
 
   private constructor(
     sandbox: PostgresSandbox,
@@ -60,6 +65,7 @@ export class EndpointBench {
     this.rest = rest;
     this.options = options;
     this.endpoint = endpoint;
+    process.once('exit', this.#onExit);
   }
 
   /** `first` is primary and routed to by epoch 1; `second` streams from it. */
@@ -162,6 +168,7 @@ export class EndpointBench {
   async dispose(): Promise<void> {
     const stopping = this.#writers.map((writer) => writer.stop());
     await this.endpoint.stop();
+    process.removeListener('exit', this.#onExit);
     await Promise.all(stopping);
     this.rest.first.close();
     this.rest.second.close();
