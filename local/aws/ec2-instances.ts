@@ -8,31 +8,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJsonFile, writeJsonFile } from '../runtime/json-file.ts';
 import { AwsError } from './aws-error.ts';
+import type { Ec2Host, HostDriver } from './ec2.ts';
 import { createTransitions, type MutableInstance } from './ec2-transitions.ts';
 
 export type InstanceState = 'pending' | 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated';
-
-/** A host of this machine, as the host driver knows it. */
-export type Ec2Host = {
-  readonly instanceId: string;
-  /** The tag `Name`. */
-  readonly name: string;
-  readonly privateIp: string;
-  /** The state before anything was asked of it; `running` when left out. */
-  readonly state?: InstanceState;
-  readonly securityGroupIds: readonly string[];
-  readonly tags?: Readonly<Record<string, string>>;
-};
-
-/** What really happens to a host. */
-export type HostDriver = {
-  /** Kills every process of the host; resolves when all are gone. A rejection is tried again. */
-  stop(instanceId: string, options: { readonly force: boolean }): Promise<void>;
-  /** Starts the host as a boot would. */
-  start(instanceId: string): Promise<void>;
-  /** Puts the groups into force where the driver has a network to do so; recorded only where it is left out. */
-  setSecurityGroups?(instanceId: string, securityGroupIds: readonly string[]): Promise<void>;
-};
 
 export type Instance = {
   readonly instanceId: string;

@@ -4,7 +4,8 @@
  * end of an older one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HostDriver, Instance, InstanceState } from './ec2-instances.ts';
+import type { HostDriver } from './ec2.ts';
+import type { Instance, InstanceState } from './ec2-instances.ts';
 
 export type MutableInstance = { -readonly [key in keyof Instance]: Instance[key] };
 

@@ -1,3 +1,4 @@
+/** The one port: DynamoDB by SDK and CLI, services that are away, and who may use it. */
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {

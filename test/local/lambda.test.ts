@@ -1,3 +1,4 @@
+/** Lambda functions run from the folders that CDK packaged, in processes of their own that fail as AWS's do. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
