@@ -5,8 +5,10 @@
  * nothing here can delay it.
  */
 import { sendSignal } from '../../adapters/process.ts';
-import { decideHost, type HostDecision, type HostState, type RejoinVerdict } from '../../core/host/decide.ts';
+import { decideHost } from '../../core/host/decide.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
+import type { HostDecision } from '../../core/host/host-rules.ts';
+import type { HostState, RejoinVerdict } from '../../core/host/host-state.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { ActionRunner } from '../action-runner.ts';
 import { executeOrder, longOrders, type OrderContext } from './orders.ts';

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
-import type { HostDecision, HostOrder } from '../../core/host/decide.ts';
+import type { HostDecision, HostOrder } from '../../core/host/host-rules.ts';
 import { adopt, createLease, release, seal } from '../../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';

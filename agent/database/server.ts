@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { RunningObservation } from '../../adapters/postgres/observe.ts';
 import type { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
 import type { Postmaster } from '../../adapters/postgres/processes.ts';
-import type { HostDisk, HostPostgres } from '../../core/host/decide.ts';
+import type { HostDisk, HostPostgres } from '../../core/host/host-state.ts';
 import type { NodeId } from '../../core/model/lease.ts';
 import type { ControlData } from '../../core/wire/parse-pg-control.ts';
 

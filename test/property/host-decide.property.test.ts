@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decideHost, type HostState } from '../../core/host/decide.ts';
+import { decideHost } from '../../core/host/decide.ts';
+import type { HostState } from '../../core/host/host-state.ts';
 import { aLease, aPrimary, aRecord, otherSystem, ownSystem } from '../support/host-states.ts';
 
 const node = fc.constantFrom('node1', 'node2');

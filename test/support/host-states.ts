@@ -1,5 +1,5 @@
 /** States of a database host for tests of its decision table: a healthy one of each kind, to be changed field by field. */
-import type { HostState } from '../../core/host/decide.ts';
+import type { HostState } from '../../core/host/host-state.ts';
 import { type ClusterRecord, defaultSpec } from '../../core/model/cluster-record.ts';
 import { asynchronous, type Lease } from '../../core/model/lease.ts';
 import { lsnOf } from '../../core/model/lsn.ts';

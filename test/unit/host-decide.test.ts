@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { executeOrder } from '../../agent/database/orders.ts';
-import { bootstrapTakeOverMs, decideHost, type HostState, hostTable } from '../../core/host/decide.ts';
+import { decideHost, hostTable } from '../../core/host/decide.ts';
+import type { HostState } from '../../core/host/host-state.ts';
+import { bootstrapTakeOverMs } from '../../core/host/joining-rules.ts';
 import { sealAfterMs } from '../../core/lease/lease-clock.ts';
 import { aLease, aPrimary, aRecord, aStandby, otherSystem } from '../support/host-states.ts';
 

@@ -1,0 +1,81 @@
+/**
+ * The words of the host's decision table: what can be ordered, what a row is, and the few questions about a state that
+ * several rows ask.
+ */
+import { epochRecord } from '../model/cluster-record.ts';
+import type { Lease, NodeId } from '../model/lease.ts';
+import type { HostState } from './host-state.ts';
+
+export type HostOrder =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'kill-postgres' }
+  | { readonly kind: 'register' }
+  | { readonly kind: 'refuse' }
+  | { readonly kind: 'bootstrap'; readonly takeOver: boolean }
+  /** Sets aside a first data directory that was made for a claim that another node took over. */
+  | { readonly kind: 'discard-bootstrap' }
+  | { readonly kind: 'create-lease' }
+  | { readonly kind: 'adopt-lease' }
+  | { readonly kind: 'start-primary' }
+  | { readonly kind: 'finish-promotion' }
+  | { readonly kind: 'record-epoch' }
+  | { readonly kind: 'tend-primary' }
+  | { readonly kind: 'hand-over' }
+  | { readonly kind: 'clone'; readonly from: NodeId }
+  | { readonly kind: 'start-standby'; readonly upstream: NodeId }
+  | { readonly kind: 'follow'; readonly upstream: NodeId }
+  | { readonly kind: 'rewind'; readonly from: NodeId }
+  | { readonly kind: 'rebuild'; readonly from: NodeId }
+  | { readonly kind: 'seal' }
+  | { readonly kind: 'request-failover' }
+  | { readonly kind: 'alert' };
+
+export interface HostDecision {
+  /** The id of the row: it appears in the log line, the event and the console. */
+  readonly rule: string;
+  readonly order: HostOrder;
+  readonly reason: string;
+}
+
+export interface Row {
+  readonly rule: string;
+  readonly when: (state: HostState) => boolean;
+  readonly order: (state: HostState) => HostOrder;
+  readonly reason: string;
+}
+
+export const nothing = (): HostOrder => ({ kind: 'none' });
+
+export function leaseOf(state: HostState): Lease | null {
+  return state.watch.lease;
+}
+
+export function holdsLease(state: HostState): boolean {
+  const lease = leaseOf(state);
+  return (
+    lease !== null &&
+    lease.state === 'held' &&
+    lease.holder === state.node &&
+    lease.incarnation === state.incarnation
+  );
+}
+
+export function mayBePrimary(state: HostState): boolean {
+  if (state.postgres.kind === 'primary') return true;
+  const unknown = state.postgres.kind !== 'stopped' && state.postgres.kind !== 'standby';
+  return unknown && !state.disk.standbySignal;
+}
+
+export function currentPrimary(state: HostState): NodeId | null {
+  const lease = leaseOf(state);
+  if (lease === null || lease.state !== 'held' || lease.holder === state.node) return null;
+  return state.record !== null && epochRecord(state.record, lease.epoch) !== null ? lease.holder : null;
+}
+
+export function isDown(state: HostState): boolean {
+  return state.postgres.kind === 'stopped' || state.postgres.kind === 'orphaned';
+}
+
+export function isMember(state: HostState): boolean {
+  return state.record?.members.includes(state.node) ?? false;
+}

@@ -1,0 +1,138 @@
+/**
+ * What a node does that does not hold the lease: seal a silent one, ask for a failover, follow the primary of the current
+ * epoch, or be brought back onto its history. Upholds H3 and H4.
+ */
+import { maySeal } from '../lease/lease-clock.ts';
+import type { NodeId } from '../model/lease.ts';
+import { currentPrimary, isDown, leaseOf, nothing, type Row } from './host-rules.ts';
+import type { HostState } from './host-state.ts';
+
+/** A free lease without an operation is attended to by every member after this long (the sealer at once). */
+export const unattendedLeaseMs = 1_500;
+
+/** This host ended its receiver for an operation that has not been aborted: it never reconnects to that epoch. */
+function mustNotFollow(state: HostState): boolean {
+  const ended = state.disk.receiverEnded;
+  const lease = leaseOf(state);
+  if (ended === null || lease === null || ended.epoch !== lease.epoch) return false;
+  return state.record?.operation?.id === ended.operation || lease.state !== 'held';
+}
+
+const upstreamOf = (state: HostState): NodeId => {
+  const primary = currentPrimary(state);
+  if (primary === null) throw new Error('InvariantViolation: an order to follow without a primary to follow');
+  return primary;
+};
+
+function maySealNow(state: HostState): boolean {
+  return maySeal(state.watch, state.node, state.watch.sinceMs + state.silentMs);
+}
+
+/** Without a primary only data that cannot have diverged is started: what was a standby, or stopped in this epoch. */
+function mayStartWithoutPrimary(state: HostState): boolean {
+  return state.disk.dataDirectory === 'present' && state.disk.standbySignal;
+}
+
+/** While there is no primary, and whose business that is. */
+const freeLeaseRules: readonly Row[] = [
+  {
+    rule: 'lease-silent',
+    when: (s) => s.disk.dataDirectory === 'present' && maySealNow(s),
+    order: () => ({ kind: 'seal' }),
+    reason: "the holder has not renewed for longer than ttl'",
+  },
+  {
+    rule: 'lease-unattended',
+    when: (s) =>
+      s.disk.dataDirectory === 'present' &&
+      leaseOf(s)?.state !== 'held' &&
+      s.record?.operation === null &&
+      !s.record.paused &&
+      s.unattendedMs > unattendedLeaseMs,
+    order: () => ({ kind: 'request-failover' }),
+    reason: 'the lease is free and no operation moves it',
+  },
+];
+
+const followingRules: readonly Row[] = [
+  {
+    rule: 'no-primary-start',
+    when: (s) => currentPrimary(s) === null && isDown(s) && mayStartWithoutPrimary(s),
+    order: (s) => ({ kind: 'start-standby', upstream: leaseOf(s)?.holder ?? s.node }),
+    reason: 'there is no primary; this standby is up so that it can become one',
+  },
+  {
+    rule: 'no-primary',
+    when: (s) => currentPrimary(s) === null,
+    order: nothing,
+    reason: 'there is no primary to follow',
+  },
+  {
+    rule: 'upstream-unknown',
+    when: (s) => !s.upstreamKnown,
+    order: nothing,
+    reason: 'the primary has not said where it can be reached',
+  },
+  {
+    rule: 'receiver-ended',
+    when: (s) => mustNotFollow(s),
+    order: nothing,
+    reason: 'this node ended its WAL receiver for an operation under way',
+  },
+  {
+    rule: 'clone-waits-for-slot',
+    when: (s) => s.disk.dataDirectory === 'absent' && !s.slotReady,
+    order: nothing,
+    reason: 'the primary has not made a replication slot for this node yet',
+  },
+  {
+    rule: 'clone',
+    when: (s) => s.disk.dataDirectory === 'absent',
+    order: (s) => ({ kind: 'clone', from: upstreamOf(s) }),
+    reason: 'no data directory: clone the primary',
+  },
+  {
+    rule: 'quarantined',
+    when: (s) => s.disk.dataDirectory === 'quarantined',
+    order: (s) => ({ kind: 'rebuild', from: upstreamOf(s) }),
+    reason: 'an interrupted or failed rewind left this data directory unusable',
+  },
+  {
+    rule: 'rejoin-wait',
+    when: (s) => s.rejoin === 'wait',
+    order: nothing,
+    reason: 'what this node holds cannot be judged yet',
+  },
+  {
+    rule: 'rejoin-rewind',
+    when: (s) => s.rejoin === 'rewind',
+    order: (s) => ({ kind: 'rewind', from: upstreamOf(s) }),
+    reason: "this node's history diverged from the current epoch",
+  },
+  {
+    rule: 'rejoin-rebuild',
+    when: (s) => s.rejoin === 'rebuild',
+    order: (s) => ({ kind: 'rebuild', from: upstreamOf(s) }),
+    reason: "this node's history cannot be brought onto the current epoch's",
+  },
+  {
+    rule: 'standby-stopped',
+    when: (s) => isDown(s),
+    order: (s) => ({ kind: 'start-standby', upstream: upstreamOf(s) }),
+    reason: 'PostgreSQL is down',
+  },
+  {
+    rule: 'follows-another',
+    when: (s) => s.postgres.kind === 'standby' && s.postgres.upstream !== upstreamOf(s),
+    order: (s) => ({ kind: 'follow', upstream: upstreamOf(s) }),
+    reason: 'this standby does not follow the primary of the current epoch',
+  },
+  {
+    rule: 'standby-serves',
+    when: () => true,
+    order: nothing,
+    reason: 'standby of the current epoch',
+  },
+];
+
+export const standbyRules: readonly Row[] = [...freeLeaseRules, ...followingRules];
