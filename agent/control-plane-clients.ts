@@ -26,9 +26,8 @@ export function createControlPlaneClients(deps: {
   return {
     warm: () => void client().catch(() => undefined),
     startFailover: async (name, input) => {
-      const { send, StartExecutionCommand } = await client();
       try {
-        await send(new StartExecutionCommand({ stateMachineArn: deps.stateMachineArn, name, input }));
+        await (await client()).startExecution({ stateMachineArn: deps.stateMachineArn, name, input });
         return 'started';
       } catch (error) {
         if (errorName(error) === 'ExecutionAlreadyExists') return 'exists';
@@ -40,18 +39,12 @@ export function createControlPlaneClients(deps: {
       }
     },
     answerTask: async (taskToken, result) => {
-      const { send, SendTaskSuccessCommand, SendTaskFailureCommand } = await client();
+      const text = JSON.stringify(result);
       try {
-        if (result.ok) await send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(result) }));
-        else {
-          await send(
-            new SendTaskFailureCommand({
-              taskToken,
-              error: result.error,
-              cause: JSON.stringify(result).slice(0, 32_000),
-            }),
-          );
-        }
+        const sfn = await client();
+        if (result.ok) await sfn.sendTaskSuccess({ taskToken, output: text });
+        else
+          await sfn.sendTaskFailure({ taskToken, error: result.error, cause: text.slice(0, longestCause) });
       } catch (error) {
         // The task timed out or was answered by the function that ordered it: its result is in DynamoDB all the same.
         deps.log('info', 'task token not taken', { error_kind: errorName(error) });
@@ -60,17 +53,14 @@ export function createControlPlaneClients(deps: {
   };
 }
 
+/** What Step Functions takes as a cause, in characters. */
+const longestCause = 32_000;
+
 function errorName(error: unknown): string {
   return error instanceof Error ? error.name : 'unknown';
 }
 
 async function load(region: string) {
-  const sfn = await import('@aws-sdk/client-sfn');
-  const client = new sfn.SFNClient({ region, maxAttempts: 3 });
-  return {
-    send: (command: Parameters<typeof client.send>[0]) => client.send(command),
-    StartExecutionCommand: sfn.StartExecutionCommand,
-    SendTaskSuccessCommand: sfn.SendTaskSuccessCommand,
-    SendTaskFailureCommand: sfn.SendTaskFailureCommand,
-  };
+  const { SFN } = await import('@aws-sdk/client-sfn');
+  return new SFN({ region, maxAttempts: 3 });
 }
