@@ -92,6 +92,8 @@ export class ProxyEndpoint {
   #remembered: Remembered;
   #replicas: readonly NodeAddress[] = [];
   #nodes: readonly NodeAddress[];
+  /** `pause` succeeded, and nothing has ended it since. */
+  #paused = false;
   /** `cut` paused PgBouncer by itself; the next route resumes it. */
   #heldByCut = false;
   #expiry: NodeJS.Timeout | undefined;
@@ -150,7 +152,8 @@ export class ProxyEndpoint {
         await this.#haproxy.endUpstreamConnections();
         result = await this.#pgbouncer.pause(cancelledDrainMs, 'resume');
       }
-      if (result.kind !== 'paused') clearTimeout(this.#expiry);
+      this.#paused = result.kind === 'paused';
+      if (!this.#paused) clearTimeout(this.#expiry);
       return result;
     });
   }
@@ -160,6 +163,7 @@ export class ProxyEndpoint {
     return this.#inTurn(async () => {
       clearTimeout(this.#expiry);
       this.#heldByCut = false;
+      this.#paused = false;
       return this.#pgbouncer.resume();
     });
   }
@@ -243,6 +247,8 @@ export class ProxyEndpoint {
         const opened = await Pgbouncer.open(pgbouncerOptions(this.#options));
         if (opened.kind !== 'open') return opened;
         this.#pgbouncer = opened.pgbouncer;
+        // A pause outlives the PgBouncer that it was given to.
+        if (this.#paused || this.#heldByCut) await this.#pgbouncer.hold(cancelledDrainMs);
         restarted.push('pgbouncer');
       }
       if (!this.#haproxy.isRunning()) {

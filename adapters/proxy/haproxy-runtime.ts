@@ -137,6 +137,23 @@ export function parseServersState(text: string): ServerState[] {
     });
 }
 
+/** Parses `show stat <backend> 4 -1`: how many connections each server of the backend has, those in the making included. */
+export function parseConnectionCounts(text: string): ReadonlyMap<string, number> {
+  const lines = text.split('\n');
+  const header = lines.find((line) => line.startsWith('# pxname,')) ?? '';
+  const names = header.slice(2).split(',');
+  const [server, current] = [names.indexOf('svname'), names.indexOf('scur')];
+  const counts = new Map<string, number>();
+  if (server < 0 || current < 0) return counts;
+  for (const line of lines) {
+    const fields = line.split(',');
+    const [name, count] = [fields[server], fields[current]];
+    if (line !== header && fields.length === names.length && name && count && /^\d+$/.test(count))
+      counts.set(name, Number(count));
+  }
+  return counts;
+}
+
 /** Parses `show sess`. The runtime interface's own sessions are left out. */
 export function parseSessions(text: string): SessionState[] {
   const sessions: SessionState[] = [];

@@ -16,7 +16,7 @@ import {
   serverArguments,
 } from './haproxy-config.ts';
 import type { RuntimeAnswer, ServerState, SessionState } from './haproxy-runtime.ts';
-import { parseServersState, parseSessions, runCommands } from './haproxy-runtime.ts';
+import { parseConnectionCounts, parseServersState, parseSessions, runCommands } from './haproxy-runtime.ts';
 import type { KeptProcess } from './kept-process.ts';
 import {
   adoptKept,
@@ -162,10 +162,12 @@ export class Haproxy {
     // Let in once only: said again, it would overrule the health checks that have taken the node out since.
     const isIn = before?.enabled === true;
     const into = node === null || isIn ? [] : enableCommands('primary', node);
-    const answer = await this.#run([...out, ...into]);
+    const answer = await this.#run([...out, ...into, 'show stat primary 4 -1']);
     if (answer.kind === 'unreachable') return answer;
     const left = moved && before !== undefined ? [...others, before] : others;
-    return this.#endConnections(left.map(({ server }) => server));
+    // In a planned change nobody is connected any more, and looking for him among thousands of sessions would take milliseconds.
+    const busy = parseConnectionCounts(answer.answers.join('\n'));
+    return this.#endConnections(left.map(({ server }) => server).filter((name) => busy.get(name) !== 0));
   }
 
   /** Gives readers these standbys, and no other. Their health checks may take one out for a time. */

@@ -93,6 +93,17 @@ describe('the endpoint of a proxy host', () => {
     await Promise.all([client.end(), reader.end()]);
   });
 
+  it('stays paused when PgBouncer dies in the pause', async () => {
+    await bench.endpoint.pause({ drainMs: 1_000, holdMs: 20_000, onTimeout: 'resume' });
+    const { pgbouncer } = bench.endpoint.pids();
+    sendSignal(pgbouncer, 'SIGKILL');
+    await expect.poll(() => isProcessAlive(pgbouncer)).toBe(false);
+    await bench.endpoint.ensureRunning();
+    expect((await bench.endpoint.status()).paused).toBe(true);
+    expect(await bench.endpoint.resume()).toEqual({ kind: 'resumed' });
+    expect((await bench.endpoint.status()).paused).toBe(false);
+  });
+
   it('takes a node in while it runs, follows one that moved and lets one go', async () => {
     const [first, second] = bench.options.nodes;
     if (first === undefined || second === undefined) throw new Error('the bench has two nodes');

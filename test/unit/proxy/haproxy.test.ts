@@ -7,6 +7,7 @@ import {
   serverArguments,
 } from '../../../adapters/proxy/haproxy-config.ts';
 import {
+  parseConnectionCounts,
   parseServersState,
   parseSessions,
   runCommands,
@@ -117,6 +118,12 @@ describe('the runtime interface', () => {
       { id: '0x1', frontend: 'upstream', backend: 'primary', server: 'n1', established: true },
       { id: '0x2', frontend: 'upstream', backend: 'primary', server: ':hold', established: false },
     ]);
+  });
+
+  it('counts the connections of each server, and knows nothing of one that is not shown', () => {
+    const text = '# pxname,svname,qcur,qmax,scur,smax,\nprimary,:hold,0,0,2,3,\nprimary,n1,0,0,0,7,\n';
+    const counts = parseConnectionCounts(text);
+    expect(['n1', ':hold', 'n2'].map((name) => counts.get(name))).toEqual([0, 2, undefined]);
   });
 
   it('gives each command its answer, silent ones too', () => {
