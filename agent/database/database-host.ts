@@ -194,6 +194,8 @@ export class DatabaseHost {
       const { kind } = decision.order;
       this.#context.log('info', 'decided', { rule: decision.rule, order: kind, reason: decision.reason });
     } else if (['refuse', 'alert'].includes(decision.order.kind)) return;
+    // Asked again only after the same patience: Step Functions may be away.
+    if (decision.order.kind === 'request-failover') this.#unattendedSinceMs = this.#context.now();
     const execute = executeOrder[decision.order.kind];
     if (!longOrders.has(decision.order.kind)) {
       await execute(this.#context, decision);

@@ -21,6 +21,7 @@ const drainMs = 1_000;
 const holdMs = 30_000;
 /** How often the addresses of the nodes are read when nothing changes. */
 const readNodesEveryMs = 3_000;
+const unknownHolderEveryMs = 100;
 const reportEveryMs = 10_000;
 
 export interface ProxyHostDeps {
@@ -157,17 +158,19 @@ export class ProxyHost {
   }
 
   async #round(): Promise<void> {
-    await this.#readNodes();
+    // The hand-over waits for this round: what is known of the nodes has to do, unless the holder is not among them.
+    const holder = this.#deps.keeper.view().watch.lease?.holder;
+    if (holder !== undefined && !this.#knows(holder)) await this.#readNodes(unknownHolderEveryMs);
     const decision = decideProxy(this.#state());
     this.#detail = decision.reason;
     await this.#act(decision.order, decision.rule);
-    await this.#setReplicas();
     await this.#report();
+    await this.#readNodes(readNodesEveryMs);
+    await this.#setReplicas();
   }
 
   #state(): ProxyState {
     const { record, watch } = this.#deps.keeper.view();
-    const holder = this.#deps.directory.nodes().find((node) => node.node === watch.lease?.holder);
     return {
       record,
       lease: watch.lease,
@@ -176,7 +179,7 @@ export class ProxyHost {
       cut: this.#cut,
       pauseFailedFor: this.#pauseFailedFor,
       pausedForMs: this.#paused ? this.#deps.now() - this.#pausedSinceMs : 0,
-      holderKnown: holder !== undefined && holder.addresses.port > 0,
+      holderKnown: watch.lease !== null && this.#knows(watch.lease.holder),
     };
   }
 
@@ -267,12 +270,12 @@ export class ProxyHost {
     );
   }
 
-  /** Reads where the nodes are: regularly, and at once when the lease's holder is one that is not known. */
-  async #readNodes(): Promise<void> {
-    const holder = this.#deps.keeper.view().watch.lease?.holder;
-    const known = holder === undefined || this.#deps.directory.nodes().some((node) => node.node === holder);
-    const age = this.#deps.now() - this.#nodesReadMs;
-    if (known ? age < readNodesEveryMs : age < 100) return;
+  #knows(node: string): boolean {
+    return this.#deps.directory.nodes().some((one) => one.node === node && one.addresses.port > 0);
+  }
+
+  async #readNodes(everyMs: number): Promise<void> {
+    if (this.#deps.now() - this.#nodesReadMs < everyMs) return;
     await this.#deps.directory.read();
     this.#nodesReadMs = this.#deps.now();
   }
