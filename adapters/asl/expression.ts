@@ -19,7 +19,7 @@ export type Template =
   | { kind: 'dynamic'; evaluate(scope: Scope): Promise<Json> };
 
 /** Steps one evaluation may take. JSONata runs on microtasks: without a bound, endless recursion would stop the process. */
-const EVALUATION_STEPS = 1_000_000;
+const EVALUATION_STEPS = 200_000;
 /** A binding no expression can name, for it starts with a space. */
 const BUDGET = ' budget';
 

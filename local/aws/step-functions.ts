@@ -60,22 +60,27 @@ const MOST_DIAGNOSTICS = 100;
 interface Service {
   machines: ReadonlyMap<string, StateMachine>;
   engine: AslEngine;
-  region: string;
-  accountId: string;
   createdMs: number;
 }
 
 type Action = (service: Service, body: JsonObject) => JsonObject;
 
-/** Throws `DefinitionError` when the interpreter does not understand one of the definitions in full. */
+/**
+ * Throws `DefinitionError` when the interpreter does not understand one of the definitions in full, and `Error` when a
+ * state machine's ARN is not one of this region, account and name.
+ */
 export function createStepFunctions(options: StepFunctionsOptions): StepFunctions {
   const { stateMachines, folder, region, accountId, clock = systemClock } = options;
   const store = options.store ?? (folder === undefined ? undefined : createFileStore(folder));
   if (store === undefined) throw new Error('createStepFunctions needs a folder or a store');
-  for (const machine of stateMachines) compileDefinition(machine.definition);
+  for (const machine of stateMachines) {
+    const tail = `:states:${region}:${accountId}:stateMachine:${machine.name}`;
+    if (!machine.arn.endsWith(tail)) throw new Error(`the ARN ${machine.arn} must end with ${tail}`);
+    compileDefinition(machine.definition);
+  }
   const engine = new AslEngine({ ...options, store, clock });
   const machines = new Map(stateMachines.map((machine) => [machine.arn, machine]));
-  const service: Service = { machines, engine, region, accountId, createdMs: clock.now() };
+  const service: Service = { machines, engine, createdMs: clock.now() };
   return {
     async handle(action, body) {
       const serve = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
