@@ -44,6 +44,7 @@ export interface OperationSettings {
   readonly fenceSeconds: number;
   /** So many targets are tried. */
   readonly rounds: number;
+  readonly replans: number;
   readonly ttlMs: number;
 }
 
@@ -60,8 +61,8 @@ export interface OperationPlan {
   readonly epoch: number;
   readonly attempt: number;
   readonly catchup: readonly ActionOrder[];
-  /** What takes the place of `catchup` when a hand-over has to go on as a failover. */
-  readonly fallback: readonly ActionOrder[];
+  /** How often a hand-over, or a failover whose new primary was lost, has been planned anew. */
+  readonly replans: number;
   readonly settings: OperationSettings;
 }
 
@@ -89,6 +90,7 @@ const handoverMs = 25_000;
 const promoteMs = 60_000;
 const fenceSeconds = 330;
 const rounds = 3;
+const replans = 2;
 /** So much longer than the host the state machine waits, for the way there and back. */
 const answerMarginMs = 1_000;
 
@@ -130,6 +132,26 @@ export function planOperation(view: PlanView): Planned {
   return {
     kind: 'plan',
     plan: { ...common(view), kind: 'failover', path: 'failover', target, catchup: failoverCatchup(view) },
+  };
+}
+
+/** What a plan needs to know of the cluster. */
+export type PlanScene = Pick<PlanView, 'record' | 'lease' | 'reports' | 'proxies'>;
+
+/**
+ * The same operation, going on as a failover from the lease as it is now: after a hand-over that broke, or when the node that had
+ * been promoted was lost in its turn, so that the standbys must be asked again.
+ */
+export function planFailoverAnew(plan: OperationPlan, scene: PlanScene): OperationPlan {
+  const { lease } = scene;
+  return {
+    ...plan,
+    path: 'failover',
+    from: lease.neverPromoted ? plan.from : lease.holder,
+    target: null,
+    epoch: lease.epoch,
+    catchup: failoverCatchup(scene),
+    replans: plan.replans + 1,
   };
 }
 
@@ -207,11 +229,12 @@ function common(view: PlanView): Omit<OperationPlan, 'kind' | 'path' | 'target' 
     from: view.lease.holder,
     epoch: view.lease.epoch,
     attempt: view.attempt,
-    fallback: failoverCatchup(view),
+    replans: 0,
     settings: {
       handoverSeconds: seconds(handoverMs) + 5,
       fenceSeconds,
       rounds,
+      replans,
       ttlMs: view.lease.ttlMs,
     },
   };
@@ -249,13 +272,12 @@ function spared(view: PlanView, target: NodeId): readonly NodeId[] {
 }
 
 /** Every standby is asked; the slowest answer delays the failover, so the limit is short. */
-function failoverCatchup(view: PlanView): readonly ActionOrder[] {
-  const { record, lease, reports } = view;
+function failoverCatchup({ record, lease, reports, proxies }: PlanScene): readonly ActionOrder[] {
   const limitMs = Math.max(2_000, lease.ttlMs);
   const standbys = record.members.filter((node) => node !== lease.holder || lease.neverPromoted);
   return [
     ...standbys.map((node) => order(node, 'end-receiver', {}, { epoch: lease.epoch, reports }, limitMs)),
-    ...record.proxies.map((node) => proxyOrder(node, 'pause', lease.epoch, view.proxies, 2_000)),
+    ...record.proxies.map((node) => proxyOrder(node, 'pause', lease.epoch, proxies, 2_000)),
   ];
 }
 

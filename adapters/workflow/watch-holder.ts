@@ -1,0 +1,38 @@
+/**
+ * Does the holder of a lease live? Watches the lease for as long as a member would before it seals it: a renewal within that time
+ * is life. Only decides by which path an operation goes; a Lambda never seals.
+ */
+import { sealAfterMs } from '../../core/lease/lease-clock.ts';
+import type { ClusterRecord } from '../../core/model/cluster-record.ts';
+import type { Lease } from '../../core/model/lease.ts';
+import type { ClusterStore } from '../aws/cluster-store.ts';
+import type { WorkflowDeps } from './ports.ts';
+import { readCluster } from './progress.ts';
+
+export interface WatchedHolder {
+  /** The lease is held and has not changed for all that time. */
+  readonly silent: boolean;
+  readonly record: ClusterRecord;
+  readonly lease: Lease;
+}
+
+const readEveryMs = 100;
+
+export async function watchHolder(
+  deps: WorkflowDeps,
+  store: ClusterStore,
+  first: { readonly record: ClusterRecord; readonly lease: Lease },
+): Promise<WatchedHolder> {
+  const deadlineMs = deps.now() + sealAfterMs(first.lease.ttlMs);
+  let seen = first;
+  while (
+    seen.lease.state === 'held' &&
+    seen.lease.seq === first.lease.seq &&
+    seen.lease.epoch === first.lease.epoch
+  ) {
+    if (deps.now() >= deadlineMs) return { ...seen, silent: true };
+    await deps.sleep(readEveryMs);
+    seen = await readCluster(store);
+  }
+  return { ...seen, silent: false };
+}

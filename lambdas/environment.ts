@@ -1,0 +1,28 @@
+/**
+ * What a Lambda function is told by its environment, checked once when the module is loaded: a function that was deployed
+ * wrongly fails at its first call with the name of what is missing.
+ */
+export interface FunctionEnvironment {
+  readonly functionName: string;
+  readonly region: string;
+  readonly tableName: string;
+  readonly stateMachineArn: string;
+  readonly runActionDocument: string;
+  readonly fenceDocument: string;
+}
+
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): FunctionEnvironment {
+  const need = (name: string): string => {
+    const value = env[name];
+    if (value === undefined || value === '') throw new Error(`the environment variable ${name} is missing`);
+    return value;
+  };
+  return {
+    functionName: need('AWS_LAMBDA_FUNCTION_NAME'),
+    region: need('AWS_REGION'),
+    tableName: need('TABLE_NAME'),
+    stateMachineArn: need('STATE_MACHINE_ARN'),
+    runActionDocument: need('RUN_ACTION_DOCUMENT'),
+    fenceDocument: need('FENCE_DOCUMENT'),
+  };
+}
