@@ -124,6 +124,17 @@ test('a flood is coalesced: all are accepted, few wake, and the last is not lost
   await vi.waitFor(() => expect(one.woken()).toBe(before + 1));
 });
 
+test('of two at once the second wakes too, a moment later', async () => {
+  const one = await agent('node1');
+  for (let round = 0; round < 5; round += 1) {
+    const before = one.woken();
+    const both = [1, 2].map((index) => forge(hint({ counter: 2 * round + index })));
+    await inject(one.wakeUp.port, both);
+    await vi.waitFor(() => expect(one.woken()).toBe(before + 2));
+    await delay(5);
+  }
+});
+
 test('is silent when closed, and closes twice', async () => {
   const [one, two] = [await agent('node1'), await agent('node2')];
   one.wakeUp.setPeers([{ host, port: two.wakeUp.port }]);
