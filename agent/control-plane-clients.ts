@@ -2,6 +2,7 @@
  * What an agent asks of Step Functions: start a failover, answer a task's token. The client is loaded when it is first
  * needed or when trouble is suspected (`warm`), so that an idle agent does not carry it in memory.
  */
+import type { AwsClients } from '../adapters/aws/clients.ts';
 import type { ActionResult } from '../core/model/operation.ts';
 import type { Log } from './emit.ts';
 
@@ -14,53 +15,26 @@ export interface ControlPlaneClients {
 }
 
 export function createControlPlaneClients(deps: {
-  region: string;
+  aws: AwsClients;
   stateMachineArn: string;
   log: Log;
 }): ControlPlaneClients {
-  let loading: ReturnType<typeof load> | null = null;
-  const client = (): ReturnType<typeof load> => {
-    loading ??= load(deps.region);
-    return loading;
-  };
+  const { aws, stateMachineArn, log } = deps;
   return {
-    warm: () => void client().catch(() => undefined),
+    warm: () => void aws.warm(['sfn']),
     startFailover: async (name, input) => {
-      try {
-        await (await client()).startExecution({ stateMachineArn: deps.stateMachineArn, name, input });
-        return 'started';
-      } catch (error) {
-        if (errorName(error) === 'ExecutionAlreadyExists') return 'exists';
-        deps.log('warn', 'starting the failover failed', {
-          error: String(error),
-          error_kind: errorName(error),
-        });
-        return 'unreachable';
-      }
+      const answer = await aws.startExecution({ stateMachineArn, name, input });
+      if (answer.kind === 'ok') return answer.value.state;
+      log('warn', 'starting the failover failed', { error_kind: answer.kind, error: answer.message });
+      return 'unreachable';
     },
-    answerTask: async (taskToken, result) => {
-      const text = JSON.stringify(result);
-      try {
-        const sfn = await client();
-        if (result.ok) await sfn.sendTaskSuccess({ taskToken, output: text });
-        else
-          await sfn.sendTaskFailure({ taskToken, error: result.error, cause: text.slice(0, longestCause) });
-      } catch (error) {
-        // The task timed out or was answered by the function that ordered it: its result is in DynamoDB all the same.
-        deps.log('info', 'task token not taken', { error_kind: errorName(error) });
-      }
+    answerTask: async (token, result) => {
+      const answer = result.ok
+        ? await aws.sendTaskSuccess(token, result)
+        : await aws.sendTaskFailure(token, { error: result.error, cause: JSON.stringify(result) });
+      // Gone: the task timed out, or the function that ordered it has answered. The result is in DynamoDB all the same.
+      if (answer.kind !== 'ok')
+        log('warn', 'task token not answered', { error_kind: answer.kind, error: answer.message });
     },
   };
-}
-
-/** What Step Functions takes as a cause, in characters. */
-const longestCause = 32_000;
-
-function errorName(error: unknown): string {
-  return error instanceof Error ? error.name : 'unknown';
-}
-
-async function load(region: string) {
-  const { SFN } = await import('@aws-sdk/client-sfn');
-  return new SFN({ region, maxAttempts: 3 });
 }

@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { uptimeMs } from '../adapters/clock.ts';
@@ -121,7 +122,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     cluster: config.cluster,
   });
   const clients = createControlPlaneClients({
-    region: config.region,
+    aws: createAwsClients({ region: config.region }),
     stateMachineArn: config.stateMachineArn,
     log,
   });

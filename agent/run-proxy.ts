@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { uptimeMs } from '../adapters/clock.ts';
@@ -37,7 +38,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   });
   const emit = createEmit({ store, log, who: config.node });
   const clients = createControlPlaneClients({
-    region: config.region,
+    aws: createAwsClients({ region: config.region }),
     stateMachineArn: config.stateMachineArn,
     log,
   });
