@@ -158,7 +158,7 @@ export async function endReceiver(
     const replayedLsn = parseLsn(state.replayed);
     if (absences >= ABSENCES && state.waitsForMore && replayedLsn !== null) {
       const receivedLsn = parseLsn(state.received);
-      const complete = receivedLsn === null ? false : replayedLsn >= receivedLsn;
+      const complete = receivedLsn === null || replayedLsn >= receivedLsn;
       if (complete || nowMs - replayed.sinceMs >= QUIET_MS) {
         return conclude(host, receivedLsn, replayedLsn, startedMs, deadlineMs);
       }

@@ -35,12 +35,8 @@ export async function walEnd(host: PostgresHost, timeline?: number): Promise<Wal
   const start = await firstPosition(host, control.checkpointLsn, control.checkpointTimeline, onTimeline);
   if (start === null) return { kind: 'unknown', reason: `no history of timeline ${onTimeline}` };
 
-  const scan = await waldump(host, onTimeline, start, ['--quiet']);
-  const last = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(scan)?.[1];
-  // pg_waldump names the last record it could read. Without one the log ends where it was to begin.
-  const lastRecordLsn = last === undefined ? null : parseLsn(last);
-  if (lastRecordLsn === null || lastRecordLsn === 0n)
-    return { kind: 'unknown', reason: `pg_waldump: ${scan}` };
+  const lastRecordLsn = await findLastRecord(host, onTimeline, start);
+  if (typeof lastRecordLsn === 'string') return { kind: 'unknown', reason: lastRecordLsn };
   const record = await waldump(host, onTimeline, lastRecordLsn, ['--limit=1']);
   const lengths = /len \(rec\/tot\):\s*\d+\/\s*(\d+), .*lsn: ([0-9A-F]+\/[0-9A-F]+), .*? desc: (\S+)/.exec(
     record,
@@ -54,6 +50,20 @@ export async function walEnd(host: PostgresHost, timeline?: number): Promise<Wal
     ? nextMultiple(lastRecordLsn, control.walSegmentBytes)
     : recordEnd(lastRecordLsn, Number(lengths[1]), control.walSegmentBytes);
   return { kind: 'wal-end', timeline: onTimeline, lastRecordLsn, endLsn };
+}
+
+/**
+ * The last record that can be read, or why there is none. pg_waldump names it in the error with which every log ends, but not
+ * when the log ends with its last file: then it is the last one printed.
+ */
+async function findLastRecord(host: PostgresHost, timeline: number, start: Lsn): Promise<Lsn | string> {
+  const quiet = await waldump(host, timeline, start, ['--quiet']);
+  const named = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(quiet)?.[1];
+  const text =
+    named ??
+    [...(await waldump(host, timeline, start, [])).matchAll(/, lsn: ([0-9A-F]+\/[0-9A-F]+), /g)].at(-1)?.[1];
+  const lsn = text === undefined ? null : parseLsn(text);
+  return lsn === null || lsn === 0n ? `pg_waldump: ${quiet}` : lsn;
 }
 
 /** A timeline's files begin with the segment in which it branched: from a checkpoint before that, start at the fork. */
