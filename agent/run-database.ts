@@ -151,7 +151,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
         log('error', 'the guard does not listen', { guard: guard.pid() });
     },
     onBaton: () => wakeUp.wake('lease'),
-    onChange: () => host.reconcile(),
+    onChange: () => host.onLease(),
     log: (message, fields) => log('warn', message, fields),
   });
   const directory = new NodeDirectory({ store, wakeUp, self: config.node });

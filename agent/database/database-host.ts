@@ -5,7 +5,7 @@
  * nothing here can delay it.
  */
 import { sendSignal } from '../../adapters/process.ts';
-import { decideHost } from '../../core/host/decide.ts';
+import { decideFencing, decideHost } from '../../core/host/decide.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
 import type { HostDecision } from '../../core/host/host-rules.ts';
 import type { HostState, RejoinVerdict } from '../../core/host/host-state.ts';
@@ -84,6 +84,28 @@ export class DatabaseHost {
       });
   }
 
+  /**
+   * The lease changed, or a stage of the fence began. What stops PostgreSQL is decided on the last look, at once: a round may be
+   * waiting for a server that hangs.
+   */
+  onLease(): void {
+    const look = this.#context.server.last();
+    if (look !== null && !this.#closed) {
+      if (this.#context.keeper.view().holdStage === 'quit') this.#quit();
+      const decision = decideFencing(this.#state(look));
+      if (decision !== null && !this.#fencing) {
+        this.#fencing = true;
+        void executeOrder['kill-postgres'](this.#context, decision).finally(() => {
+          this.#fencing = false;
+          this.reconcile();
+        });
+      }
+    }
+    this.reconcile();
+  }
+
+  #fencing = false;
+
   health(): HealthFacts {
     const { keeper, server, config } = this.#context;
     const look = server.last();
@@ -119,8 +141,6 @@ export class DatabaseHost {
   async #round(): Promise<void> {
     const { keeper, server, now, disk } = this.#context;
     this.#roundMs = now();
-    const stage = keeper.view().holdStage;
-    if (stage === 'quit') this.#quit();
     await this.#readNodes();
     const look = await server.look();
     const lease = keeper.view().watch.lease;

@@ -57,6 +57,18 @@ const fencingRules: readonly Row[] = [
 /** The rows, in order; those after `busy` wait for the action that is being executed. */
 export const hostTable: readonly Row[] = [...fencingRules, ...joiningRules, ...primaryRules, ...standbyRules];
 
+/**
+ * The part of the table that stops PostgreSQL, alone: asked at every change of the lease, between rounds, so that no slow look
+ * at a hung server and no slow read delays a fence. Null: nothing is to be stopped.
+ */
+export function decideFencing(state: HostState): HostDecision | null {
+  const row = fencingRules.find((candidate) => candidate.when(state));
+  const order = row?.order(state);
+  return row === undefined || order?.kind !== 'kill-postgres'
+    ? null
+    : { rule: row.rule, order, reason: row.reason };
+}
+
 /** Total: the last row matches always. */
 export function decideHost(state: HostState): HostDecision {
   const row = hostTable.find((candidate) => candidate.when(state));

@@ -122,6 +122,16 @@ const followingRules: readonly Row[] = [
     reason: 'PostgreSQL is down',
   },
   {
+    rule: 'follows-the-target',
+    when: (s) =>
+      s.postgres.kind === 'standby' &&
+      s.record?.operation != null &&
+      s.postgres.upstream !== null &&
+      s.postgres.upstream === s.record.failoverTargetPrimary,
+    order: nothing,
+    reason: 'this standby follows the node that is about to become primary, and cascades from it',
+  },
+  {
     rule: 'follows-another',
     when: (s) => s.postgres.kind === 'standby' && s.postgres.upstream !== upstreamOf(s),
     order: (s) => ({ kind: 'follow', upstream: upstreamOf(s) }),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { executeOrder } from '../../agent/database/orders.ts';
-import { decideHost, hostTable } from '../../core/host/decide.ts';
+import { decideFencing, decideHost, hostTable } from '../../core/host/decide.ts';
 import type { HostState } from '../../core/host/host-state.ts';
 import { bootstrapTakeOverMs } from '../../core/host/joining-rules.ts';
 import { sealAfterMs } from '../../core/lease/lease-clock.ts';
@@ -138,6 +138,14 @@ const stories: readonly (readonly [rule: string, order: string, state: HostState
   ['rejoin-rebuild', 'rebuild', aStandby({ rejoin: 'rebuild' })],
   ['standby-stopped', 'start-standby', aStandby({ postgres: stopped, rejoin: 'start-as-is' })],
   [
+    'follows-the-target',
+    'none',
+    aStandby({
+      record: aRecord({ operation: op, failoverTargetPrimary: 'node3' }),
+      postgres: { kind: 'standby', streaming: true, upstream: 'node3' },
+    }),
+  ],
+  [
     'follows-another',
     'follow',
     aStandby({ postgres: { kind: 'standby', streaming: true, upstream: 'node3' } }),
@@ -167,6 +175,12 @@ describe('what a database host does', () => {
       disk: { receiverEnded: { operation: op.id, epoch: 1 } },
     });
     expect(decideHost(state).order).toEqual({ kind: 'follow', upstream: 'node1' });
+  });
+
+  it('stops PostgreSQL between rounds exactly where the whole table would', () => {
+    for (const [, order, state] of stories) {
+      expect(decideFencing(state)?.order.kind === 'kill-postgres').toBe(order === 'kill-postgres');
+    }
   });
 
   it('never seals its own lease, as a stranger, or one that is not held', () => {
