@@ -15,7 +15,7 @@ import {
   succeeded,
 } from '../action-runner.ts';
 import type { HostContext } from './host-context.ts';
-import { askPrimaryPosition } from './primary-position.ts';
+import { askPrimaryPosition } from './other-node.ts';
 import { promoteUnderLease } from './primary-work.ts';
 import { followUpstream, startStandby, upstreamOf } from './standby-work.ts';
 

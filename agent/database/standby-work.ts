@@ -11,6 +11,7 @@ import type { NodeId } from '../../core/model/lease.ts';
 import { formatLsn, type Lsn } from '../../core/model/lsn.ts';
 import type { TimelineHistory } from '../../core/model/timeline.ts';
 import type { HostContext } from './host-context.ts';
+import { checkpointOn } from './other-node.ts';
 import { type Following, type Look, slotName } from './server.ts';
 
 const startTimeoutMs = 60_000;
@@ -82,7 +83,10 @@ export async function rewindTo(
   upstream: Following,
   forkLsn: Lsn | null,
 ): Promise<StandbyResult> {
-  const { server } = context;
+  const { server, config } = context;
+  if (!(await checkpointOn(config, upstream))) {
+    return { kind: 'failed', reason: `no checkpoint on ${upstream.node}: a rewind to it could be misled` };
+  }
   await bringDown(context);
   await keepLog(context, forkLsn);
   const result = await server.node.rewind({ source: settingsFor(context, upstream) });
