@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { InvalidInput } from '../core/wire/fields.ts';
 import { CliError } from './cli-error.ts';
 import { addDownCommand } from './commands/down.ts';
 import { addEventsCommand } from './commands/events.ts';
@@ -43,9 +44,9 @@ async function main(): Promise<number> {
   } catch (error) {
     // Commander has said it already; --help and --version end here too, with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    if (!(error instanceof CliError)) throw error;
+    if (!(error instanceof CliError || error instanceof InvalidInput)) throw error;
     say(`leasehold: ${error.message}`);
-    return error.exitCode;
+    return error instanceof CliError ? error.exitCode : 1;
   }
 }
 

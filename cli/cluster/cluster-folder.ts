@@ -5,6 +5,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { isProcessAlive } from '../../adapters/process.ts';
+import { InvalidInput, readId } from '../../core/wire/fields.ts';
+
+/** `.leasehold/build` is not a cluster. */
+const buildsName = 'build';
 
 export interface ClusterFolder {
   readonly cluster: string;
@@ -21,7 +25,11 @@ export interface ClusterFolder {
   readonly hosts: string;
 }
 
+/** Throws InvalidInput for a name that is no cluster's: it becomes a folder's. */
 export function clusterFolder(projectFolder: string, cluster: string): ClusterFolder {
+  if (readId(cluster, 'cluster') === buildsName) {
+    throw new InvalidInput('cluster', cluster, `another name: .leasehold/${buildsName} keeps what was built`);
+  }
   const path = join(resolve(projectFolder), '.leasehold', cluster);
   return {
     cluster,
@@ -54,13 +62,14 @@ export interface RuntimeFile {
   readonly startTicks: number;
   /** Of the AWS endpoints; null until they listen. */
   readonly port: number | null;
-  /** Of the runtime's own commands, for which `token` is needed. */
-  readonly controlPort: number | null;
+  /** Needed for the runtime's own commands. */
   readonly token: string;
   readonly startedAt: string;
   readonly phase: RuntimePhase;
   /** What it does now, or why it failed. */
   readonly detail: string;
+  /** What its owner must know for as long as it runs, such as where data went; usually empty. */
+  readonly notice: string;
 }
 
 /** What the runtime last said of itself; null when there is nothing, or only a part of an older version's file. */

@@ -65,7 +65,8 @@ function primaryLacks(report: NodeReport | undefined, lease: Lease): string | nu
 function standbyLacks(report: NodeReport | undefined, lease: Lease): string | null {
   if (report === undefined) return 'has not reported';
   if (report.activity !== 'none') {
-    return `is ${report.activity}${report.detail === '' ? '' : ` (${report.detail})`}`;
+    // A refusal is for people to mend; what the others are doing changes with every order.
+    return report.activity === 'refused' ? `is refused: ${report.detail}` : `is ${report.activity}`;
   }
   if (report.role !== 'standby') return `is no standby yet (PostgreSQL ${report.postgres})`;
   return report.streaming && report.epoch === lease.epoch ? null : `does not stream from ${lease.holder} yet`;

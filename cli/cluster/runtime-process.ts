@@ -20,8 +20,9 @@ const runtimeScript = join(dirname(dirname(dirname(fileURLToPath(import.meta.url
 const pollMs = 100;
 /** An orderly end stops PostgreSQL on every host, which may take an agent 20 s. */
 export const downTimeoutMs = 60_000;
-const tailLines = 20;
+const tailLines = 12;
 const tailBytes = 16_384;
+const tailLineCharacters = 240;
 
 export interface RuntimeStart {
   readonly folder: ClusterFolder;
@@ -71,18 +72,26 @@ export interface WaitOptions {
 export async function waitUntilWhole(options: WaitOptions): Promise<Endpoints> {
   const { folder, wanted, signal } = options;
   const untilMs = performance.now() + options.timeoutMs;
-  let told = '';
+  let last = '';
+  let notice = '';
+  const told = new Set<string>();
   const tell = (line: string) => {
-    if (line !== told && line !== '') options.onProgress(line);
-    told = line;
+    last = line;
+    // Steps come and go while several hosts are at work; each is told once.
+    if (line !== '' && !told.has(line)) options.onProgress(line);
+    told.add(line);
   };
   for (;;) {
     signal.throwIfAborted();
     const runtime = readRuntimeFile(folder);
     const ours = options.child === null || runtime?.pid === options.child.pid;
+    if (ours && runtime !== null && runtime.notice !== notice) {
+      notice = runtime.notice;
+      options.onProgress(notice);
+    }
     if (hasEnded(options)) {
-      const why = ours && runtime?.phase === 'failed' ? runtime.detail : 'the runtime ended unexpectedly';
-      throw new CliError(`${why}\n${logTail(folder)}`);
+      if (ours && runtime?.phase === 'failed') throw new CliError(`${runtime.detail}\n(log: ${folder.log})`);
+      throw new CliError(`the runtime ended unexpectedly\n${logTail(folder)}`);
     }
     if (ours && runtime?.phase === 'running') {
       const missing = await missingNow(folder, wanted);
@@ -91,7 +100,7 @@ export async function waitUntilWhole(options: WaitOptions): Promise<Endpoints> {
     } else if (ours && runtime !== null) tell(runtime.detail);
     if (performance.now() > untilMs) {
       throw new CliError(
-        `not ready after ${Math.round(options.timeoutMs / 1000)} s: ${told}\n${logTail(folder)}`,
+        `not ready after ${Math.round(options.timeoutMs / 1000)} s: ${last}\n${logTail(folder)}`,
       );
     }
     await sleepMs(pollMs);

@@ -36,6 +36,9 @@ export interface WantedHost {
   readonly ports: Readonly<Record<string, number | null>>;
 }
 
+/** `/data/s/.s.PGSQL.65535` and the like, with room to spare. */
+const longestSocketName = 32;
+
 /** A fault of the machine or of the cluster file that its owner can mend; the message says how. */
 export class CannotStart extends Error {}
 
@@ -88,9 +91,9 @@ function makeHostsFolder(folder: ClusterFolder, hosts: readonly WantedHost[], ru
   );
 }
 
-/** A Unix socket's path has at most 107 bytes, and PostgreSQL's lies in its host's folder. */
+/** A Unix socket's path has at most 107 bytes, and PostgreSQL, the agent and the proxies have theirs below their host's folder. */
 function socketFits(hostsFolder: string, hosts: readonly WantedHost[]): boolean {
-  return hosts.every(({ id }) => Buffer.byteLength(join(hostsFolder, id, 'run', '.s.PGSQL.65535')) <= 107);
+  return hosts.every(({ id }) => Buffer.byteLength(join(hostsFolder, id)) + longestSocketName <= 107);
 }
 
 /**

@@ -35,7 +35,8 @@ const maxKeptErrors = 20;
 
 export class ContinuousWriter {
   readonly #options: WriterOptions;
-  readonly #acked = new Set<number>();
+  /** In the order of their acknowledgement. */
+  readonly #acked: number[] = [];
   readonly #errors: string[] = [];
   #errorCount = 0;
   #lastAckMs = 0;
@@ -68,7 +69,7 @@ export class ContinuousWriter {
   mark(): void {
     this.#lastAckMs = performance.now();
     this.#longestGapMs = 0;
-    this.#marked = { acked: this.#acked.size, errors: this.#errorCount };
+    this.#marked = { acked: this.#acked.length, errors: this.#errorCount };
   }
 
   /** Since `mark`. A gap that is not over yet counts for what it has come to. */
@@ -77,13 +78,18 @@ export class ContinuousWriter {
     return {
       gapMs: Math.round(Math.max(this.#longestGapMs, open)),
       errors: this.#errorCount - this.#marked.errors,
-      acked: this.#acked.size - this.#marked.acked,
+      acked: this.#acked.length - this.#marked.acked,
     };
   }
 
-  /** Ids of all writes that were acknowledged so far. */
-  acknowledged(): number[] {
-    return [...this.#acked];
+  /** How many writes were acknowledged so far: a position for `acknowledged`. */
+  count(): number {
+    return this.#acked.length;
+  }
+
+  /** The ids that were acknowledged between two positions. */
+  acknowledged(from = 0, to = this.#acked.length): number[] {
+    return this.#acked.slice(from, to);
   }
 
   /** Texts of the first errors, for a person. */
@@ -133,7 +139,7 @@ export class ContinuousWriter {
     const now = performance.now();
     this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#lastAckMs);
     this.#lastAckMs = now;
-    this.#acked.add(id);
+    this.#acked.push(id);
   }
 
   #fail(error: unknown): void {

@@ -4,6 +4,7 @@
  * same socket is the lock that keeps a second runtime off the cluster. Commands need the token of runtime.json.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { realpathSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 
 export interface ControlCommand {
@@ -18,7 +19,7 @@ const commandTimeoutMs = 60_000;
 
 /** The socket of the cluster whose folder this is. */
 export function controlAddress(clusterFolder: string): string {
-  return `\0leasehold/${createHash('sha256').update(clusterFolder).digest('hex').slice(0, 40)}`;
+  return `\0leasehold/${createHash('sha256').update(realpathSync(clusterFolder)).digest('hex').slice(0, 40)}`;
 }
 
 /** Null when another runtime has this cluster. */

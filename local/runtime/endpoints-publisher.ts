@@ -2,7 +2,7 @@
  * Keeps endpoints.json true: writes it anew, at once, whenever a process of a host has changed. Agents and workers are the
  * runtime's own and are known at once; guards and postmasters are looked up in the files they leave, several times a second.
  */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
   isProcessAlive,
@@ -98,20 +98,15 @@ function nodeEndpoints(state: ClusterState, host: Host): NodeEndpoints {
 
 /** The guard leaves its pid beside the FIFO it reads. */
 function guardPid(folder: string): number | null {
-  for (const path of [folder, join(folder, 'run'), join(folder, 'state')]) {
-    const pid = pidIn(join(path, 'guard.fifo.pid'));
-    if (pid !== null && isProcessAlive(pid) && processTitle(pid).includes(`${folder}/`)) return pid;
-  }
-  return null;
+  const fifo = join(folder, 'run', 'guard.fifo');
+  const pid = pidIn(`${fifo}.pid`);
+  return pid !== null && isProcessAlive(pid) && processTitle(pid).includes(fifo) ? pid : null;
 }
 
-/** The postmaster of the data directory in use; folders that are kept beside it after a rebuild have none. */
-export function postmasterPid(folder: string): number | null {
-  for (const path of dataDirectories(join(folder, 'data'))) {
-    const pid = pidIn(join(path, 'postmaster.pid'));
-    if (pid !== null && isPostmaster(pid, path)) return pid;
-  }
-  return null;
+function postmasterPid(folder: string): number | null {
+  const dataDirectory = join(folder, 'data', 'pgdata');
+  const pid = pidIn(join(dataDirectory, 'postmaster.pid'));
+  return pid !== null && isPostmaster(pid, dataDirectory) ? pid : null;
 }
 
 /** A pid file may be left over, and its pid be somebody else's by now. */
@@ -123,15 +118,6 @@ function isPostmaster(pid: number, dataDirectory: string): boolean {
   return workingDirectory === null
     ? processTitle(pid).includes(dataDirectory)
     : workingDirectory === dataDirectory;
-}
-
-function dataDirectories(folder: string): string[] {
-  try {
-    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    return [folder, ...below.map(({ name }) => join(folder, name))];
-  } catch {
-    return [];
-  }
 }
 
 function pidIn(path: string): number | null {

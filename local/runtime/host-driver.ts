@@ -21,7 +21,9 @@ export interface HostPrograms {
 }
 
 /** An agent stops PostgreSQL before it ends: a shutdown checkpoint of a busy server takes a while. */
-const agentGraceMs = 20_000;
+const agentGraceMs = 25_000;
+/** Tells an agent that its host shuts down: SIGTERM would end the agent alone and leave PostgreSQL running. */
+export const hostEndsSignal = 'SIGUSR1';
 const workerGraceMs = 2_000;
 
 export class Host {
@@ -61,20 +63,24 @@ export class Host {
   /** Shuts down as an operating system does: agent and PostgreSQL end in order, what remains is killed. */
   stop(): Promise<void> {
     return this.#inTurn(async () => {
-      await this.agent.stop(agentGraceMs);
-      await this.worker.stop(workerGraceMs);
+      await this.agent.stop(hostEndsSignal, agentGraceMs);
+      await this.worker.stop('SIGTERM', workerGraceMs);
       await killHostProcesses(this.folder);
       this.#power = 'off';
     });
   }
 
   /** Cuts the power. As `off` it is known to be stopped (EC2's forced stop), as `dead` nobody knows. */
-  cut(power: 'off' | 'dead'): Promise<void> {
-    // Not in turn: a power cut does not wait for an orderly stop.
-    this.agent.release();
-    this.worker.release();
-    this.#power = power;
-    return killHostProcesses(this.folder);
+  async cut(power: 'off' | 'dead'): Promise<void> {
+    const cutNow = async () => {
+      this.agent.release();
+      this.worker.release();
+      this.#power = power;
+      await killHostProcesses(this.folder);
+    };
+    // A power cut does not wait for an orderly stop; what a boot in the making still starts is ended in turn.
+    await cutNow();
+    await this.#inTurn(cutNow);
   }
 
   /** All processes of this host, whoever started them. */

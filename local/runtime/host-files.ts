@@ -3,7 +3,7 @@
  * configuration, its environment, and `leasehold-agent`, which Run Command's documents call.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import type { ProxyPrograms } from '../../adapters/proxy/find-programs.ts';
@@ -134,6 +134,7 @@ function prepareHost(
   const { folder, node: id } = config;
   const { processesFolder, agentBundle } = surroundings;
   mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
+  if (config.role === 'database') makeVolume(join(folder, 'data'), surroundings.runAs);
   const configFile = join(folder, 'config.json');
   writeJsonFile(configFile, config);
   const environment = hostEnvironment(surroundings, folder);
@@ -171,6 +172,12 @@ function prepareHost(
       workerConfig,
     ),
   };
+}
+
+/** Where the data volume would be mounted: PostgreSQL's user makes its directories there. */
+function makeVolume(folder: string, runAs: RunAs | null): void {
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  if (runAs !== null) chownSync(folder, runAs.uid, runAs.gid);
 }
 
 /** What every process of a host starts with; nothing of the runtime's own environment but where programs are. */

@@ -98,12 +98,12 @@ export class SupervisedProcess {
     this.#spawn();
   }
 
-  /** SIGTERM, then SIGKILL when it has not ended within `graceMs`; resolves when it is gone. */
-  async stop(graceMs: number): Promise<void> {
+  /** The signal, then SIGKILL when it has not ended within `graceMs`; resolves when it is gone. */
+  async stop(signal: NodeJS.Signals, graceMs: number): Promise<void> {
     const identity = this.release();
     if (identity === null) return;
-    sendSignal(identity.pid, 'SIGTERM');
-    // A process that was stopped would not see the SIGTERM before the grace is over.
+    sendSignal(identity.pid, signal);
+    // A process that was stopped would not see the signal before the grace is over.
     sendSignal(identity.pid, 'SIGCONT');
     const until = performance.now() + graceMs;
     while (isProcessAlive(identity.pid, identity.startTicks)) {

@@ -1,0 +1,157 @@
+/**
+ * AWS as the cluster sees it, put together: everything that the synthesised template holds, behind one port. The state machine
+ * invokes the functions that CDK packaged, Run Command reaches the hosts' workers, EC2 reaches the host driver, and the
+ * schedules fire.
+ */
+import { join } from 'node:path';
+import { AslTaskError } from '../../adapters/asl/failure.ts';
+import { isObject, type Json } from '../../adapters/asl/json.ts';
+import type { InvokeTask } from '../../adapters/asl/run.ts';
+import { AwsError } from '../aws/aws-error.ts';
+import { openDynamoDb } from '../aws/dynamodb.ts';
+import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
+import { createLambdaRunner, type LambdaRunner } from '../aws/lambda.ts';
+import { runSchedules } from '../aws/schedule.ts';
+import { type AwsServer, startAwsServer } from '../aws/server.ts';
+import { openSsm } from '../aws/ssm.ts';
+import { createStepFunctions } from '../aws/step-functions.ts';
+import type { Stack } from '../aws/template.ts';
+
+export interface AwsOptions {
+  readonly stack: Stack;
+  /** Tables, executions, commands and instances are kept below it. */
+  readonly folder: string;
+  readonly port: number;
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  readonly hosts: readonly { readonly id: string; readonly instanceId: string }[];
+  readonly hostDriver: HostDriver;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
+}
+
+export interface Aws {
+  readonly server: AwsServer;
+  readonly ec2: Ec2;
+  /** Takes up executions that an earlier runtime left open, and starts the schedules. Once the hosts are booted. */
+  resume(): void;
+  /** The executions under way are left as they are: the next runtime resumes them. */
+  close(): Promise<void>;
+}
+
+const securityGroups = [
+  { groupId: 'sg-00000000000000001', groupName: 'leasehold-hosts', description: 'database and proxy hosts' },
+  { groupId: 'sg-00000000000000002', groupName: 'leasehold-isolated', description: 'no traffic at all' },
+];
+
+export async function startAws(options: AwsOptions): Promise<Aws> {
+  const { stack, folder, log } = options;
+  const place = { region: stack.region, accountId: stack.accountId };
+  const dynamoDb = await openDynamoDb({ folder: join(folder, 'dynamodb'), ...place });
+  await dynamoDb.createTables(stack.tables);
+  let endpointUrl = '';
+  const lambda = createLambdaRunner({
+    functions: stack.functions,
+    region: stack.region,
+    endpointUrl: () => endpointUrl,
+    credentials: options.credentials,
+    logFolder: join(folder, 'lambda'),
+  });
+  const ec2 = openEc2({
+    folder: join(folder, 'ec2'),
+    ...place,
+    hosts: options.hosts.map(({ id, instanceId }) => ({
+      instanceId,
+      name: id,
+      privateIp: '127.0.0.1',
+      securityGroupIds: [securityGroups[0]?.groupId ?? ''],
+    })),
+    securityGroups,
+    hostDriver: options.hostDriver,
+  });
+  const ssm = openSsm({
+    folder: join(folder, 'ssm'),
+    documents: stack.documents,
+    accountId: stack.accountId,
+    instances: () => ec2.instances.list(),
+  });
+  const stepFunctions = createStepFunctions({
+    stateMachines: stack.stateMachines,
+    folder: join(folder, 'step-functions'),
+    invokeTask: invokeFunction(lambda),
+    ...place,
+    onFault: (executionArn, error) => log('error', 'execution could not be kept', { executionArn, error }),
+  });
+  const server = await startAwsServer({
+    port: options.port,
+    dynamoDb,
+    lambda,
+    stepFunctions: { handle: (operation, input) => stepFunctions.handle(operation, input) },
+    ssm,
+    ec2,
+    onBug: (error) =>
+      log('error', 'bug in an AWS service', { error: error instanceof Error ? error.stack : String(error) }),
+  });
+  endpointUrl = server.endpoint;
+  await lambda.prewarm();
+  let schedules: ReturnType<typeof runSchedules> | null = null;
+  return {
+    server,
+    ec2,
+    resume() {
+      stepFunctions.resume();
+      schedules = runSchedules({
+        schedules: stack.schedules,
+        ...place,
+        invoke: (arn, input) => callTarget(arn, input, lambda, stepFunctions),
+        onFailure: ({ name }, error) =>
+          log('warn', 'a schedule failed', { schedule: name, error: error.message }),
+      });
+    },
+    async close() {
+      schedules?.stop();
+      stepFunctions.close();
+      ssm.close();
+      await server.close();
+      await lambda.close();
+      await dynamoDb.close();
+    },
+  };
+}
+
+/** Tasks of the state machine: the result and the errors are those of Step Functions' Lambda integration. */
+export function invokeFunction(lambda: LambdaRunner): InvokeTask {
+  return async ({ resource, arguments: given }) => {
+    if (!resource.startsWith('arn:aws:states:::lambda:invoke')) {
+      throw new AslTaskError('States.Runtime', `the resource ${resource} is not played`);
+    }
+    const { FunctionName: name, Payload: payload = {} } = isObject(given) ? given : {};
+    try {
+      const answer = await lambda.invoke(String(name), JSON.stringify(payload));
+      const value = JSON.parse(answer.payload) as Json;
+      if (answer.functionError !== undefined) throw functionFailure(value, answer.payload);
+      return { ExecutedVersion: '$LATEST', Payload: value, StatusCode: 200 };
+    } catch (error) {
+      if (error instanceof AwsError) throw new AslTaskError(`Lambda.${error.code}`, error.message);
+      throw error;
+    }
+  };
+}
+
+function functionFailure(value: Json, cause: string): AslTaskError {
+  const errorType =
+    isObject(value) && typeof value['errorType'] === 'string' ? value['errorType'] : 'Unhandled';
+  return new AslTaskError(errorType, cause);
+}
+
+async function callTarget(
+  arn: string,
+  input: string,
+  lambda: LambdaRunner,
+  stepFunctions: { handle(action: string, body: unknown): Promise<unknown> },
+): Promise<void> {
+  if (arn.includes(':states:')) {
+    await stepFunctions.handle('StartExecution', { stateMachineArn: arn, input });
+    return;
+  }
+  const answer = await lambda.invoke(arn, input);
+  if (answer.functionError !== undefined) throw new Error(answer.payload.slice(0, 2_000));
+}
