@@ -145,10 +145,15 @@ export async function endReceiver(
     const remainingMs = deadlineMs - performance.now();
     const waitingFor =
       absences < ABSENCES ? 'the receiver to end' : 'the replay to reach the end of the local log';
-    if (remainingMs <= 0) return { kind: 'unknown', reason: `out of time waiting for ${waitingFor}` };
+    const outOfTime = { kind: 'unknown', reason: `out of time waiting for ${waitingFor}` } as const;
+    if (remainingMs <= 0) return outOfTime;
     absences = terminateReceivers(host) === 0 ? absences + 1 : 0;
     const answer = await connection.query(RECEIVER_STATE, remainingMs);
-    if (answer.kind !== 'rows') return { kind: 'unknown', reason: describeFailure(answer) };
+    if (answer.kind !== 'rows') {
+      return performance.now() < deadlineMs
+        ? { kind: 'unknown', reason: describeFailure(answer) }
+        : outOfTime;
+    }
     const state = parseReceiverState(answer.rows[0] ?? {});
     if (state.paused) return { kind: 'unknown', reason: 'the replay is paused' };
     if (!state.inRecovery) return { kind: 'unknown', reason: 'this server is not a standby' };

@@ -33,6 +33,37 @@ test('after its receiver has ended a synchronous standby acknowledges no commit 
   expect(await commit).toBe('acknowledged');
 });
 
+test('a replay that is held up by a query does not keep the receiver acknowledging', async () => {
+  const primary = await sandbox.primary('node-1');
+  const standby = await sandbox.standby('node-2', primary, {
+    settings: { max_standby_streaming_delay: '-1' },
+  });
+  await sandbox.value(primary, 'create table t as select generate_series(1, 10) as i');
+  await sandbox.caughtUp(standby, primary);
+  await primary.postgres.setSynchronousStandbyNames('FIRST 1 ("node-2")');
+  const reader = await sandbox.client(standby);
+  await reader.query('begin isolation level repeatable read; select count(*) from t');
+  await sandbox.value(primary, 'delete from t');
+  await sandbox.value(primary, 'vacuum t');
+  const waits = `select exists (select from pg_stat_activity
+    where backend_type = 'startup' and wait_event_type <> 'Activity' and wait_event like 'RecoveryConflict%')`;
+  while (!(await sandbox.value(standby, waits))) await sleep(5);
+  const client = await sandbox.client(primary);
+  await client.query('insert into t values (1)');
+
+  // The startup process is stuck in the conflict and does not see the reload: only the signal ends the receiver.
+  const unknown = await standby.postgres.endReceiver(1_000);
+  expect(unknown).toMatchObject({ kind: 'unknown', reason: expect.stringMatching(/replay/) });
+  const commit = client.query('insert into t values (2)').then(() => 'acknowledged');
+  expect(await Promise.race([commit, sleep(500, 'waits')])).toBe('waits');
+
+  await reader.query('rollback');
+  expect(await standby.postgres.endReceiver(10_000)).toMatchObject({ kind: 'ended' });
+  expect(await Promise.race([commit, sleep(300, 'waits')])).toBe('waits');
+  await primary.postgres.setSynchronousStandbyNames('');
+  expect(await commit).toBe('acknowledged');
+});
+
 test('the receiver stays away across a restart', async () => {
   const primary = await sandbox.primary('node-1');
   const standby = await sandbox.standby('node-2', primary);

@@ -56,6 +56,40 @@ export async function freePort(): Promise<number> {
   });
 }
 
+const CREDENTIALS = {
+  superuser: { name: 'postgres', password: "super: user's \\ secret" },
+  replication: { name: 'replicator', password: 'replication secret' },
+};
+
+let template: Promise<string> | null = null;
+
+/** One initdb for all tests of a file: the data directory of a cluster that was made and never started. */
+function templateCluster(installation: Installation, runAs: RunAs | null): Promise<string> {
+  template ??= makeTemplate(installation, runAs);
+  return template;
+}
+
+async function makeTemplate({ binDir }: Installation, runAs: RunAs | null): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'leasehold-template-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  chmodSync(folder, 0o755);
+  const node = new PostgresNode({
+    nodeName: 'template',
+    binDir,
+    dataDir: join(folder, 'data'),
+    // Written before each start anew; this one is never started.
+    port: 1,
+    listenAddresses: '',
+    socketDir: folder,
+    runAs,
+    ...CREDENTIALS,
+    logFile: join(folder, 'log'),
+  });
+  const made = await node.initialise();
+  if (made.kind !== 'initialised') throw new Error(`template: ${JSON.stringify(made)}`);
+  return join(folder, 'data');
+}
+
 /** The slot that a node uses on every other one. */
 export function slotOf(node: { readonly name: string }): string {
   return node.name.replaceAll('-', '_');
@@ -100,8 +134,7 @@ export class PostgresSandbox {
       listenAddresses: '127.0.0.1',
       socketDir: join(folder, 'run'),
       runAs: this.runAs,
-      superuser: { name: 'postgres', password: "super: user's \\ secret" },
-      replication: { name: 'replicator', password: 'replication secret' },
+      ...CREDENTIALS,
       logFile: join(folder, 'postgres.log'),
       onCommand: (report) => commands.push(report),
       ...overrides,
@@ -111,11 +144,11 @@ export class PostgresSandbox {
     return node;
   }
 
-  /** A new cluster's primary, accepting connections. */
+  /** A cluster's primary, accepting connections. Clusters of one test file are copies: one system identifier. */
   async primary(name: string, overrides: Partial<PostgresHostOptions> = {}): Promise<SandboxNode> {
     const node = await this.node(name, overrides);
-    const made = await node.postgres.initialise();
-    if (made.kind !== 'initialised') throw new Error(`initialise ${name}: ${JSON.stringify(made)}`);
+    const template = await templateCluster(this.installation, this.runAs);
+    execFileSync('cp', ['-a', '--reflink=auto', template, node.postgres.host.dataDir]);
     await this.startNode(node, 'primary');
     return node;
   }
