@@ -23,7 +23,7 @@ export class InvalidInput extends Error {
 
   constructor(field: string, was: unknown, takes: string) {
     const shown = show(was);
-    super(`${field} was ${shown}; it takes ${takes}`);
+    super(`${fieldName(field)} was ${shown}; it takes ${takes}`);
     this.name = 'InvalidInput';
     this.field = field;
     this.was = shown;
