@@ -1,0 +1,32 @@
+/** The agent as one folder that needs only Node: its bundle, and the guard's script beside it. */
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { checkout } from './build-artifacts.ts';
+
+/** Bundled as on EC2: one main program, and parts that are loaded when they are needed. */
+export async function bundleAgent(folder: string): Promise<void> {
+  await build({
+    entryPoints: { main: join(checkout, 'agent', 'main.ts') },
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    // ES modules of the SDK: loaded lazily, a CommonJS one would arrive without its named exports.
+    mainFields: ['module', 'main'],
+    target: 'node24',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    // A native driver that pg offers to load, and does without.
+    external: ['pg-native'],
+    // CommonJS packages in the bundle ask for Node's own modules with require.
+    banner: {
+      js: "import { createRequire as createRequireForBundle } from 'node:module'; const require = createRequireForBundle(import.meta.url);",
+    },
+    logLevel: 'warning',
+  });
+  cpSync(join(checkout, 'agent', 'guard.sh'), join(folder, 'guard.sh'));
+}
