@@ -3,6 +3,6 @@ import { demoteOldPrimary } from '../adapters/workflow/demote.ts';
 import { parseDemoteInput } from '../adapters/workflow/parse-state-input.ts';
 import { wireFunction } from './wire-function.ts';
 
-export const handler = wireFunction('demote', ['ssm', 'sfn', 'ec2'], ({ deps }, event) =>
+export const handler = wireFunction('demote', ['ssm', 'sfn'], ({ deps }, event) =>
   demoteOldPrimary(deps, parseDemoteInput(event)),
 );

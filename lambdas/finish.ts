@@ -3,6 +3,6 @@ import { finishOperation } from '../adapters/workflow/finish.ts';
 import { parseFinishInput } from '../adapters/workflow/parse-state-input.ts';
 import { wireFunction } from './wire-function.ts';
 
-export const handler = wireFunction('finish', ['ssm', 'ec2'], ({ deps }, event) =>
+export const handler = wireFunction('finish', ['ssm'], ({ deps }, event) =>
   finishOperation(deps, parseFinishInput(event)),
 );

@@ -38,7 +38,7 @@ export function wireFunction(
   const client = createDynamoClient({ region: environment.region });
   const clients = createAwsClients({ region: environment.region });
   // Loaded while the first event is read, not when the first host is waiting.
-  const warmed = clients.warm(services);
+  void clients.warm(services);
   const deps: WorkflowDeps = {
     who: name,
     storeOf: (cluster) => createClusterStore({ client, tableName: environment.tableName, cluster }),
@@ -54,7 +54,6 @@ export function wireFunction(
     logger.addContext(context);
     const startedMs = monotonicMs();
     try {
-      await warmed;
       const result = await traced(tracer, name, () => step({ deps, environment, client }, event));
       logger.info('step done', { ms: Math.round(monotonicMs() - startedMs) });
       return result;

@@ -1,0 +1,12 @@
+/** The CDK app, as `cdk synth` and `cdk deploy` run it. */
+import { join } from 'node:path';
+import { App } from 'aws-cdk-lib';
+import { bundleFunctions } from './bundle-functions.ts';
+import { clustersInContext, LeaseholdStack } from './leasehold-stack.ts';
+
+const app = new App();
+new LeaseholdStack(app, {
+  clusters: clustersInContext(app),
+  bundles: bundleFunctions(join(import.meta.dirname, '../.build/functions')),
+});
+app.synth();

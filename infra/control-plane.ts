@@ -1,0 +1,78 @@
+/**
+ * The control plane of any number of clusters in one account and region: table, functions, state machine, documents and the sentinel's
+ * schedule. Nothing of it runs while nothing happens, but for the sentinel's two small reads a minute and cluster.
+ */
+import { Duration } from 'aws-cdk-lib';
+import { Alarm, ComparisonOperator, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
+import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { AgentAccess } from './agent-access.ts';
+import { ClusterTable } from './cluster-table.ts';
+import { FailoverMachine } from './failover-machine.ts';
+import { HostDocuments } from './host-documents.ts';
+import { WorkflowFunctions } from './workflow-functions.ts';
+
+export interface LeaseholdControlPlaneProps {
+  /** Clusters whose hosts get instance profiles here. */
+  readonly clusters: readonly string[];
+  /** The folder that `bundleFunctions` filled. */
+  readonly bundles: string;
+}
+
+export class LeaseholdControlPlane extends Construct {
+  readonly table: TableV2;
+  readonly functions: WorkflowFunctions;
+  readonly machine: StateMachine;
+  readonly documents: HostDocuments;
+  readonly access: Readonly<Record<string, AgentAccess>>;
+
+  constructor(scope: Construct, id: string, props: LeaseholdControlPlaneProps) {
+    super(scope, id);
+    const { table } = new ClusterTable(this, 'Clusters');
+    this.table = table;
+    this.documents = new HostDocuments(this, 'Documents');
+    this.functions = new WorkflowFunctions(this, 'Functions', {
+      table,
+      documents: this.documents,
+      bundles: props.bundles,
+    });
+    this.machine = new FailoverMachine(this, 'Failover', this.functions).machine;
+    this.access = Object.fromEntries(
+      props.clusters.map((cluster) => [
+        cluster,
+        new AgentAccess(this, `Access-${cluster}`, { cluster, table }),
+      ]),
+    );
+    this.#watch();
+  }
+
+  #watch(): void {
+    const { lambda } = this.functions.byName.sentinel;
+    new Rule(this, 'SentinelSchedule', {
+      description: 'Closes abandoned operations and starts failovers that nobody started',
+      schedule: Schedule.rate(Duration.minutes(1)),
+      // A minute that is missed is made up for by the next.
+      targets: [new LambdaFunction(lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
+    });
+    const once = {
+      threshold: 1,
+      evaluationPeriods: 1,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    };
+    new Alarm(this, 'SentinelFails', {
+      ...once,
+      evaluationPeriods: 3,
+      alarmDescription: 'The sentinel could not look after every cluster for three minutes',
+      metric: lambda.metricErrors({ period: Duration.minutes(1) }),
+    });
+    new Alarm(this, 'OperationFails', {
+      ...once,
+      alarmDescription: 'A failover or switchover did not succeed: its execution names what is in the way',
+      metric: this.machine.metricFailed({ period: Duration.minutes(1) }),
+    });
+  }
+}

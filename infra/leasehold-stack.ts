@@ -1,0 +1,50 @@
+/**
+ * The stack: the control plane and the outputs that hosts, the CLI and the embedded runtime are configured with. Made for no
+ * particular account or region.
+ */
+import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
+import { LeaseholdControlPlane } from './control-plane.ts';
+import { stackName } from './names.ts';
+
+export interface LeaseholdStackProps {
+  readonly clusters: readonly string[];
+  /** The folder that `bundleFunctions` filled. */
+  readonly bundles: string;
+}
+
+export class LeaseholdStack extends Stack {
+  readonly controlPlane: LeaseholdControlPlane;
+
+  constructor(app: App, props: LeaseholdStackProps) {
+    super(app, stackName, {
+      description: 'Leasehold: high availability for PostgreSQL on EC2, the control plane',
+    });
+    Tags.of(this).add('application', 'leasehold');
+    this.controlPlane = new LeaseholdControlPlane(this, 'ControlPlane', props);
+    const { table, machine, documents, access } = this.controlPlane;
+    const outputs = {
+      TableName: table.tableName,
+      StateMachineArn: machine.stateMachineArn,
+      RunActionDocument: documents.runAction.ref,
+      FenceDocument: documents.fence.ref,
+    };
+    for (const [name, value] of Object.entries(outputs)) new CfnOutput(this, name, { value });
+    for (const [cluster, { database, proxy }] of Object.entries(access)) {
+      const id = cluster.replaceAll(/(^|-)([a-z0-9])/g, (_match, _dash, first: string) =>
+        first.toUpperCase(),
+      );
+      new CfnOutput(this, `${id}DatabaseInstanceProfile`, { value: database.instanceProfileName });
+      new CfnOutput(this, `${id}ProxyInstanceProfile`, { value: proxy.instanceProfileName });
+    }
+  }
+}
+
+/** `-c clusters=main,orders`; `main` when nothing is said. */
+export function clustersInContext(app: App): readonly string[] {
+  const value: unknown = app.node.tryGetContext('clusters') ?? 'main';
+  if (typeof value !== 'string') throw new Error('the context "clusters" takes names separated by commas');
+  const clusters = value.split(',').map((name) => name.trim());
+  const wrong = clusters.find((name) => !/^[a-z][a-z0-9-]{0,30}$/.test(name));
+  if (wrong !== undefined) throw new Error(`"${wrong}" in the context "clusters" is no name of a cluster`);
+  return clusters;
+}

@@ -1,0 +1,40 @@
+/**
+ * Names that two resources must agree on before either exists: the state machine runs the functions, and the functions start
+ * and answer the state machine, so its ARN is built from its name and nothing in the template is circular.
+ */
+import { ArnFormat, Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+
+export const stackName = 'Leasehold';
+export const clusterTag = 'leasehold:cluster';
+/** The steps of the workflow, and the sentinel. */
+export const functionNames = ['begin', 'order', 'demote', 'choose', 'finish', 'abort', 'sentinel'] as const;
+export type FunctionName = (typeof functionNames)[number];
+
+export function stateMachineName(scope: Construct): string {
+  return `${Stack.of(scope).stackName}-failover`;
+}
+
+export function stateMachineArn(scope: Construct): string {
+  return Stack.of(scope).formatArn({
+    service: 'states',
+    resource: 'stateMachine',
+    resourceName: stateMachineName(scope),
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+}
+
+/** Every execution of the state machine. */
+export function executionArns(scope: Construct): string {
+  return Stack.of(scope).formatArn({
+    service: 'states',
+    resource: 'execution',
+    resourceName: `${stateMachineName(scope)}:*`,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+}
+
+/** Every EC2 instance of the account; each statement that has it asks for the cluster's tag too. */
+export function instanceArns(scope: Construct): string {
+  return Stack.of(scope).formatArn({ service: 'ec2', resource: 'instance', resourceName: '*' });
+}

@@ -1,0 +1,147 @@
+/**
+ * Who may do what, as IAM statements: the functions of the workflow over all clusters, the agents each over its own. Partition keys
+ * separate the classes of writers, because IAM sees no sort key: a proxy cannot write a lease, and no function writes a
+ * node's report.
+ */
+
+import { Stack } from 'aws-cdk-lib';
+import type { ITableV2 } from 'aws-cdk-lib/aws-dynamodb';
+import { Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { CfnDocument } from 'aws-cdk-lib/aws-ssm';
+import type { Construct } from 'constructs';
+import { clusterTag, executionArns, instanceArns, stateMachineArn } from './names.ts';
+
+const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
+
+/** Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. */
+export function workflowTable(table: ITableV2): PolicyStatement[] {
+  return [
+    new PolicyStatement({
+      sid: 'ClustersTable',
+      actions: ['dynamodb:Query', ...writes],
+      resources: [table.tableArn],
+      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] } },
+    }),
+    new PolicyStatement({
+      sid: 'ReportsAreTheHosts',
+      effect: Effect.DENY,
+      actions: writes,
+      resources: [table.tableArn],
+      conditions: {
+        'ForAnyValue:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#nodes', 'cluster#*#proxies'] },
+      },
+    }),
+  ];
+}
+
+/** The names of all clusters, from the sparse index. */
+export function listClusters(table: ITableV2, index: string): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'ListClusters',
+    actions: ['dynamodb:Scan'],
+    resources: [`${table.tableArn}/index/${index}`],
+  });
+}
+
+/** These documents, on instances that carry a cluster's tag. */
+export function sendCommands(scope: Construct, documents: readonly CfnDocument[]): PolicyStatement[] {
+  const stack = Stack.of(scope);
+  const documentArns = documents.map((document) =>
+    stack.formatArn({ service: 'ssm', resource: 'document', resourceName: document.ref }),
+  );
+  return [
+    new PolicyStatement({ sid: 'OurDocuments', actions: ['ssm:SendCommand'], resources: documentArns }),
+    new PolicyStatement({
+      sid: 'OnOurHosts',
+      actions: ['ssm:SendCommand'],
+      resources: [instanceArns(scope)],
+      conditions: { StringLike: { [`ssm:resourceTag/${clusterTag}`]: '?*' } },
+    }),
+  ];
+}
+
+/** Run Command offers no narrower resource to read what became of a command. */
+export function readCommands(): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'ReadCommands',
+    actions: ['ssm:GetCommandInvocation'],
+    resources: ['*'],
+  });
+}
+
+/** Stopping only hosts of a cluster; EC2 offers no narrower resource to describe them. */
+export function stopHosts(scope: Construct): PolicyStatement[] {
+  return [
+    new PolicyStatement({
+      sid: 'StopOurHosts',
+      actions: ['ec2:StopInstances'],
+      resources: [instanceArns(scope)],
+      conditions: { StringLike: { [`ec2:ResourceTag/${clusterTag}`]: '?*' } },
+    }),
+    new PolicyStatement({ sid: 'SeeHosts', actions: ['ec2:DescribeInstances'], resources: ['*'] }),
+  ];
+}
+
+export function describeExecutions(scope: Construct): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'SeeExecutions',
+    actions: ['states:DescribeExecution'],
+    resources: [executionArns(scope)],
+  });
+}
+
+export function startExecutions(scope: Construct): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'StartOperations',
+    actions: ['states:StartExecution'],
+    resources: [stateMachineArn(scope)],
+  });
+}
+
+export function answerTasks(scope: Construct): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'AnswerTasks',
+    actions: ['states:SendTaskSuccess', 'states:SendTaskFailure', 'states:SendTaskHeartbeat'],
+    resources: [stateMachineArn(scope)],
+  });
+}
+
+/** What the agent of a database host may do, in its own cluster only. */
+export function databaseAgent(scope: Construct, table: ITableV2, cluster: string): PolicyStatement[] {
+  const pk = `cluster#${cluster}`;
+  return [
+    ownKeys(
+      'OwnCluster',
+      table,
+      ['dynamodb:Query', ...writes],
+      [pk, `${pk}#nodes`, `${pk}#operations`, `${pk}#events`],
+    ),
+    ownKeys('SeeProxies', table, ['dynamodb:Query'], [`${pk}#proxies`]),
+    startExecutions(scope),
+    answerTasks(scope),
+  ];
+}
+
+/** What the agent of a proxy host may do: it reads the lease and never writes it. */
+export function proxyAgent(scope: Construct, table: ITableV2, cluster: string): PolicyStatement[] {
+  const pk = `cluster#${cluster}`;
+  return [
+    ownKeys(
+      'OwnReports',
+      table,
+      ['dynamodb:Query', ...writes],
+      [`${pk}#proxies`, `${pk}#operations`, `${pk}#events`],
+    ),
+    ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`]),
+    answerTasks(scope),
+  ];
+}
+
+function ownKeys(sid: string, table: ITableV2, actions: string[], keys: string[]): PolicyStatement {
+  return new PolicyStatement({
+    sid,
+    actions,
+    resources: [table.tableArn],
+    conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': keys } },
+  });
+}

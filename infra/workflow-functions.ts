@@ -1,0 +1,122 @@
+/**
+ * The functions of the workflow, each with its time limit and its permissions. A function's limit lies below that of the state
+ * that waits for it, so that its own error arrives and not the state's time-out.
+ */
+import { Duration } from 'aws-cdk-lib';
+import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
+import type { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { Code } from 'aws-cdk-lib/aws-lambda';
+import { Construct } from 'constructs';
+import { clustersIndex } from './cluster-table.ts';
+import type { HostDocuments } from './host-documents.ts';
+import { type FunctionName, functionNames, stateMachineArn } from './names.ts';
+import {
+  answerTasks,
+  describeExecutions,
+  listClusters,
+  readCommands,
+  sendCommands,
+  startExecutions,
+  stopHosts,
+  workflowTable,
+} from './permissions.ts';
+import { WorkflowFunction } from './workflow-function.ts';
+
+export interface WorkflowFunctionsProps {
+  readonly table: TableV2;
+  readonly documents: HostDocuments;
+  /** The folder that `bundleFunctions` filled. */
+  readonly bundles: string;
+}
+
+interface Plan {
+  readonly description: string;
+  readonly timeoutSeconds: number;
+  readonly statements: readonly PolicyStatement[];
+}
+
+export class WorkflowFunctions extends Construct {
+  readonly byName: Readonly<Record<FunctionName, WorkflowFunction>>;
+
+  constructor(scope: Construct, id: string, props: WorkflowFunctionsProps) {
+    super(scope, id);
+    const plans = this.#plans(props);
+    const environment = {
+      TABLE_NAME: props.table.tableName,
+      STATE_MACHINE_ARN: stateMachineArn(this),
+      RUN_ACTION_DOCUMENT: props.documents.runAction.ref,
+      FENCE_DOCUMENT: props.documents.fence.ref,
+    };
+    const code = Code.fromAsset(props.bundles);
+    const entries = functionNames.map((name): [FunctionName, WorkflowFunction] => {
+      const { description, timeoutSeconds, statements } = plans[name];
+      const timeout = Duration.seconds(timeoutSeconds);
+      const id = `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+      return [
+        name,
+        new WorkflowFunction(this, id, {
+          name,
+          description,
+          timeout,
+          code,
+          environment,
+          statements,
+        }),
+      ];
+    });
+    this.byName = Object.fromEntries(entries) as Record<FunctionName, WorkflowFunction>;
+  }
+
+  #plans({ table, documents }: WorkflowFunctionsProps): Readonly<Record<FunctionName, Plan>> {
+    const cluster = workflowTable(table);
+    return {
+      begin: {
+        description: 'Checks a request and claims the operation',
+        // Long enough to watch a holder of the longest lease.
+        timeoutSeconds: 360,
+        statements: [...cluster, describeExecutions(this)],
+      },
+      order: {
+        description: 'Orders one action from one host',
+        timeoutSeconds: 30,
+        statements: [...cluster, ...sendCommands(this, [documents.runAction]), answerTasks(this)],
+      },
+      demote: {
+        description: 'Arms the hand-over, or fences the host of a lost primary',
+        timeoutSeconds: 320,
+        statements: [
+          ...cluster,
+          ...sendCommands(this, [documents.runAction, documents.fence]),
+          readCommands(),
+          ...stopHosts(this),
+          answerTasks(this),
+        ],
+      },
+      choose: {
+        description: 'Names who takes the lease next',
+        timeoutSeconds: 330,
+        statements: [...cluster],
+      },
+      finish: {
+        description: 'Closes an operation and settles the old host',
+        timeoutSeconds: 240,
+        statements: [...cluster, readCommands(), ...stopHosts(this)],
+      },
+      abort: {
+        description: 'Compensates for a step that failed',
+        timeoutSeconds: 100,
+        statements: [...cluster],
+      },
+      sentinel: {
+        description: 'Closes abandoned operations and starts failovers that nobody started',
+        timeoutSeconds: 55,
+        statements: [
+          ...cluster,
+          listClusters(table, clustersIndex),
+          describeExecutions(this),
+          startExecutions(this),
+        ],
+      },
+    };
+  }
+}
