@@ -1,7 +1,8 @@
 /**
  * The agent's side of the lease: it renews a lease that it holds, watches one that it does not, keeps the guard's
  * deadlines and says when a stage of the fence begins. Upholds L3: the deadline counts from *before* a renewal is sent,
- * and only an acknowledged renewal moves it. It never waits for anything but its own store calls, so that no long
+ * and only an acknowledged renewal moves it; once a release was sent, nothing but a write sent later proves the lease again; and
+ * a lease that is lost leaves the guard armed until PostgreSQL is known to be down. It never waits for anything but its own store calls, so that no long
  * action of this host can delay a renewal.
  */
 import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
@@ -44,6 +45,13 @@ export interface LeaseKeeperDeps {
   readonly log: (message: string, fields: Record<string, unknown>) => void;
 }
 
+/** When a call was sent: by the clock, by the order of this agent's calls, and how much had been learned by then. */
+interface Sent {
+  readonly atMs: number;
+  readonly order: number;
+  readonly learned: number;
+}
+
 /** What became of a write that this agent made to the lease. */
 export type LeaseWriteOutcome =
   | { readonly kind: 'done'; readonly lease: Lease }
@@ -53,12 +61,21 @@ export type LeaseWriteOutcome =
 const defaultHeartbeatMs = 500;
 /** Renewals in flight at once: a hung attempt must not stop the next one. */
 const maxRenewalsInFlight = 3;
+const renewAgainAfterMs = 20;
 
 export class LeaseKeeper {
   readonly #deps: LeaseKeeperDeps;
   #watch: LeaseWatch;
   #record: ClusterRecord | null = null;
   #hold: Hold | null = null;
+  /** What the guard was told last; at first it may still know a former agent's deadline. */
+  #guarded: Hold | null = null;
+  #guardMayBeArmed = true;
+  #calls = 0;
+  /** The call that released the lease last: answers to calls sent before it prove nothing any more. */
+  #releaseOrder = 0;
+  /** Rises with each change of what is known of the lease. */
+  #learned = 0;
   #headRead = false;
   #reading = false;
   #readAgain = false;
@@ -68,6 +85,7 @@ export class LeaseKeeper {
   #heartbeat: NodeJS.Timeout | null = null;
   #readTimer: NodeJS.Timeout | null = null;
   #stageTimer: NodeJS.Timeout | null = null;
+  #retryTimer: NodeJS.Timeout | null = null;
   #waiters = new Set<() => void>();
 
   constructor(deps: LeaseKeeperDeps) {
@@ -82,7 +100,7 @@ export class LeaseKeeper {
 
   stop(): void {
     this.#closed = true;
-    for (const timer of [this.#heartbeat, this.#readTimer, this.#stageTimer]) {
+    for (const timer of [this.#heartbeat, this.#readTimer, this.#stageTimer, this.#retryTimer]) {
       if (timer !== null) clearTimeout(timer);
     }
     this.#notify();
@@ -127,29 +145,35 @@ export class LeaseKeeper {
 
   /** Reads lease and record now and returns when they have been read; false when the store did not answer. */
   async refresh(): Promise<boolean> {
+    const sent = this.#send();
     const answer = await this.#deps.store.readHead({ timeoutMs: this.#budget().attemptTimeoutMs });
     if (answer.kind !== 'ok') return false;
-    this.#learn(answer.value.record, answer.value.lease);
+    this.#learn(answer.value.record, answer.value.lease, sent);
     return true;
   }
 
   /**
-   * Makes one write to the lease for this host. When the outcome is unknown the lease is read back: a write that
-   * landed is recognised by its values; the deadline is never extended by an unanswered write.
+   * Makes one write to the lease for this host. When the outcome is unknown the lease is read back: a write that landed is
+   * recognised by its values. A release that was sent may land at any later moment, so from then on the lease counts as not
+   * proven, until a write that was sent later is acknowledged: that one makes the release's condition fail for good.
    */
   async write(write: LeaseWrite, timeoutMs = 1_000): Promise<LeaseWriteOutcome> {
-    const sentAtMs = this.#deps.now();
+    const sent = this.#send();
+    if (write.kind === 'release') {
+      this.#releaseOrder = sent.order;
+      this.#setHold(null);
+    }
     const answer = await this.#deps.store.writeLease(write, { timeoutMs });
     if (answer.kind === 'ok') {
-      this.#wrote(write, answer.value, sentAtMs);
+      this.#wrote(write, answer.value, sent);
       return { kind: 'done', lease: answer.value };
     }
-    const read = await this.refresh();
-    if (answer.kind === 'refused') {
-      return this.#landed(write) ? { kind: 'done', lease: this.#watch.lease as Lease } : { kind: 'refused' };
+    const lease = (await this.refresh()) ? this.#landed(write) : null;
+    if (lease !== null) {
+      this.#wrote(write, lease, sent);
+      return { kind: 'done', lease };
     }
-    if (read && this.#landed(write)) return { kind: 'done', lease: this.#watch.lease as Lease };
-    return { kind: 'uncertain', message: answer.message };
+    return answer.kind === 'refused' ? answer : { kind: 'uncertain', message: answer.message };
   }
 
   /** The record as this agent wrote it or read it elsewhere. */
@@ -161,12 +185,18 @@ export class LeaseKeeper {
 
   /** A guard was started anew and knows nothing yet. */
   tellGuard(): void {
-    this.#deps.onHold(this.#hold);
+    this.#deps.onHold(this.#guarded);
+  }
+
+  /** PostgreSQL is known to be down, or a standby: the deadline of a lease that was lost guards nothing any more. */
+  notWritable(): void {
+    if (this.#hold === null && this.#guardMayBeArmed) this.#setHold(null);
   }
 
   /** Resolves when `test` holds or `timeoutMs` has passed; says which. Woken by each change, never by a poll. */
   async until(test: () => boolean, timeoutMs: number): Promise<boolean> {
     if (test()) return true;
+    if (this.#closed) return false;
     return await new Promise<boolean>((resolve) => {
       const finish = (met: boolean): void => {
         clearTimeout(timer);
@@ -182,22 +212,34 @@ export class LeaseKeeper {
     });
   }
 
-  /** A write whose answer was lost, or which a retry found already done, has landed when the item says what it set. */
-  #landed(write: LeaseWrite): boolean {
-    const lease = this.#watch.lease;
-    if (lease === null || write.expect === 'absent') return false;
-    const set = write.set;
-    if (write.kind === 'release') return lease.state === 'released' && lease.epoch === write.expect.epoch;
-    if (write.kind === 'acquire') {
-      return lease.epoch === set.epoch && lease.incarnation === this.#deps.writer.incarnation;
-    }
-    return false;
+  #send(): Sent {
+    this.#calls += 1;
+    return { atMs: this.#deps.now(), order: this.#calls, learned: this.#learned };
   }
 
-  #wrote(write: LeaseWrite, lease: Lease, sentAtMs: number): void {
-    if (write.kind === 'seal' || write.kind === 'fence' || write.kind === 'release') this.#setHold(null);
-    else this.#setHold(renewed(this.#hold, lease.epoch, sentAtMs, lease.ttlMs));
-    this.#learn(this.#record, lease);
+  /** The lease, when it says what `write` set: its answer was lost, or came late. Null: it has not landed, as far as is known. */
+  #landed(write: LeaseWrite): Lease | null {
+    const lease = this.#watch.lease;
+    const { set, expect } = write;
+    if (lease === null) return null;
+    const byMe =
+      lease.holder === this.#deps.writer.node && lease.incarnation === this.#deps.writer.incarnation;
+    if (expect === 'absent' || write.kind === 'acquire')
+      return byMe && lease.epoch === set.epoch ? lease : null;
+    if (write.kind === 'adopt') return byMe && lease.epoch === expect.epoch ? lease : null;
+    if (write.kind !== 'release') return null;
+    if (lease.epoch === expect.epoch) return byMe && lease.state === 'released' ? lease : null;
+    // The successor was quicker than this read: it can have acquired only what had been released to it.
+    return lease.epoch === expect.epoch + 1 && lease.holder === set.successor ? lease : null;
+  }
+
+  #wrote(write: LeaseWrite, lease: Lease, sent: Sent): void {
+    if (this.#closed) return;
+    const proves = !['seal', 'fence', 'release', 'name-successor'].includes(write.kind);
+    if (proves && sent.order > this.#releaseOrder) {
+      this.#setHold(renewed(this.#hold, lease.epoch, sent.atMs, lease.ttlMs));
+    }
+    this.#learn(this.#record, lease, sent);
     this.#deps.onBaton();
   }
 
@@ -218,16 +260,20 @@ export class LeaseKeeper {
 
   async #renew(): Promise<void> {
     const lease = this.#watch.lease;
-    if (lease === null || this.#renewalsInFlight >= maxRenewalsInFlight) return;
+    if (lease === null || this.#closed || !this.isHolder()) return;
+    if (this.#renewalsInFlight >= maxRenewalsInFlight) return;
     this.#renewalsInFlight += 1;
-    const sentAtMs = this.#deps.now();
+    const sent = this.#send();
     try {
       const write = renew(lease, this.#deps.writer, this.#deps.renewalChange(lease));
       const answer = await this.#deps.store.writeLease(write, { timeoutMs: this.#budget().attemptTimeoutMs });
       if (this.#closed) return;
-      if (answer.kind === 'ok') this.#wrote(write, answer.value, sentAtMs);
+      if (answer.kind === 'ok') this.#wrote(write, answer.value, sent);
       else if (answer.kind === 'refused') await this.#renewalRefused(lease);
       else this.#renewalFailed(answer.kind, answer.message);
+    } catch (error) {
+      // A bug must not end the agent while it holds the lease: the deadline stands, and the fence comes in time.
+      this.#deps.log('renewal failed', { error_kind: 'InvariantViolation', error: String(error) });
     } finally {
       this.#renewalsInFlight -= 1;
     }
@@ -239,17 +285,18 @@ export class LeaseKeeper {
     const passedOn = known === null || known.epoch !== renewing.epoch || known.state !== 'held';
     if (passedOn) return;
     this.#deps.log('renewal refused', { epoch: renewing.epoch });
-    await this.refresh();
-    if (this.isHolder() && this.#watch.lease?.epoch === renewing.epoch) return;
-    this.#setHold(null);
-    this.#notify();
+    if (!(await this.refresh())) this.readNow();
   }
 
   #renewalFailed(kind: string, message: string): void {
     this.#deps.log('renewal failed', { error_kind: kind, error: message });
+    const stage = holdStage(this.#hold, this.#deps.now());
     // At once again, not at the next heartbeat: the deadline does not move.
-    if (this.isHolder() && holdStage(this.#hold, this.#deps.now()) === 'valid') {
-      setTimeout(() => void this.#renew(), 20);
+    if (this.#retryTimer === null && stage !== 'none' && stage !== 'expired') {
+      this.#retryTimer = setTimeout(() => {
+        this.#retryTimer = null;
+        void this.#renew();
+      }, renewAgainAfterMs);
     }
     this.#notify();
   }
@@ -275,19 +322,30 @@ export class LeaseKeeper {
     }
   }
 
-  #learn(record: ClusterRecord | null, lease: Lease | null): void {
+  #learn(record: ClusterRecord | null, lease: Lease | null, sent: Sent): void {
+    if (this.#closed) return;
     this.#headRead = true;
     if (record !== null && (this.#record === null || record.version >= this.#record.version)) {
       this.#record = record;
     }
-    this.#watch = watched(this.#watch, lease, this.#deps.now());
-    if (!this.isHolder() && this.#hold !== null) this.#setHold(null);
+    const watch = watched(this.#watch, lease, this.#deps.now(), sent.learned === this.#learned);
+    if (watch !== this.#watch) this.#learned += 1;
+    this.#watch = watch;
+    if (!this.isHolder() && this.#hold !== null) this.#lose();
     this.#notify();
   }
 
   #setHold(hold: Hold | null): void {
     this.#hold = hold;
+    this.#guarded = hold;
+    this.#guardMayBeArmed = hold !== null;
     this.#deps.onHold(hold);
+    this.#armStage();
+  }
+
+  /** The guard stays armed: this agent may die before it has ended PostgreSQL. `notWritable` disarms it. */
+  #lose(): void {
+    this.#hold = null;
     this.#armStage();
   }
 

@@ -53,6 +53,7 @@ export interface Hold {
 
 /** A renewal sent at `sentAtMs` was acknowledged. Answers that arrive out of order never shorten or extend wrongly. */
 export function renewed(hold: Hold | null, epoch: number, sentAtMs: number, ttlMs: number): Hold {
+  if (hold !== null && hold.epoch > epoch) return hold;
   if (hold !== null && hold.epoch === epoch && hold.sentAtMs >= sentAtMs) return hold;
   return { epoch, sentAtMs, ttlMs };
 }
@@ -92,17 +93,27 @@ export function startWatch(nowMs: number): LeaseWatch {
   return { lease: null, sinceMs: nowMs };
 }
 
-/** An answer was received. Any change restarts the clock; an answer older than what is known is ignored. */
-export function watched(watch: LeaseWatch, answer: Lease | null, receivedAtMs: number): LeaseWatch {
+/**
+ * An answer was received. Any change restarts the clock. An answer older than what is known, or to the effect that there is
+ * no lease, was overtaken on its way and is ignored, unless the call was sent after all that is known had been received
+ * (`sentSince`): a consistent read cannot be overtaken then, so the table itself went back, and that must be seen.
+ */
+export function watched(
+  watch: LeaseWatch,
+  answer: Lease | null,
+  receivedAtMs: number,
+  sentSince = false,
+): LeaseWatch {
   const known = watch.lease;
-  if (known !== null && answer !== null) {
-    const older = answer.epoch < known.epoch || (answer.epoch === known.epoch && answer.seq < known.seq);
-    if (older) return watch;
-    if (answer.epoch === known.epoch && answer.seq === known.seq && answer.state === known.state)
-      return watch;
-  }
   if (known === null && answer === null) return watch;
+  if (known !== null && !sentSince && (answer === null || isOlder(answer, known))) return watch;
+  const same = known !== null && answer !== null && answer.epoch === known.epoch && answer.seq === known.seq;
+  if (same && answer.state === known.state) return watch;
   return { lease: answer, sinceMs: receivedAtMs };
+}
+
+function isOlder(answer: Lease, known: Lease): boolean {
+  return answer.epoch < known.epoch || (answer.epoch === known.epoch && answer.seq < known.seq);
 }
 
 /** Covers the granularity of /proc/uptime at both ends (10 ms each). */

@@ -98,12 +98,12 @@ function asHolder(seen: Lease, writer: Writer): LeaseExpectation {
 }
 
 /** Not conditional on `seq`, so that repeating a renewal whose answer was lost is harmless. */
-export function renew(seen: Lease, writer: Writer, change: { members?: readonly NodeId[] } = {}): LeaseWrite {
-  return {
-    kind: 'renew',
-    expect: asHolder(seen, writer),
-    set: change.members === undefined ? {} : { members: change.members },
-  };
+export function renew(
+  seen: Lease,
+  writer: Writer,
+  change: { readonly members?: readonly NodeId[]; readonly timeline?: number } = {},
+): LeaseWrite {
+  return { kind: 'renew', expect: asHolder(seen, writer), set: change };
 }
 
 /** The holder tells successor and proxies that it is about to stop for `operation`. */
@@ -155,13 +155,24 @@ export function seal(seen: Lease): LeaseWrite {
   };
 }
 
-/** `seenBeforeProof` is the lease as it was read before the proof was begun. */
+/**
+ * `seenBeforeProof` is the lease as it was read before the proof was begun. A hand-over that was announced is void: its armed
+ * successor was chosen for a clean stop, and another standby may hold more. A successor named after a seal stays.
+ */
 export function fence(seenBeforeProof: Lease): LeaseWrite {
-  const expectation: LeaseExpectation =
-    seenBeforeProof.state === 'sealed'
-      ? { states: ['sealed'], epoch: seenBeforeProof.epoch }
-      : { states: ['held'], epoch: seenBeforeProof.epoch, seq: seenBeforeProof.seq };
-  return { kind: 'fence', expect: expectation, set: { state: 'fenced', releasedAtLsn: null } };
+  const { state, epoch, seq } = seenBeforeProof;
+  if (state === 'sealed') {
+    return {
+      kind: 'fence',
+      expect: { states: ['sealed'], epoch },
+      set: { state: 'fenced', releasedAtLsn: null },
+    };
+  }
+  return {
+    kind: 'fence',
+    expect: { states: ['held'], epoch, seq },
+    set: { state: 'fenced', operation: null, successor: null, releasedAtLsn: null },
+  };
 }
 
 export function nameSuccessor(seen: Lease, operation: string, successor: NodeId): LeaseWrite {
