@@ -1,13 +1,15 @@
 #!/bin/bash
 # The guard: stops PostgreSQL by itself when the agent is killed, hung or stopped (invariant L3, as second hand). It is
 # told absolute deadlines over a FIFO, in centiseconds of /proc/uptime (which counts suspension), and knows nothing
-# else. It ignores a closed pipe: an agent that restarts in time writes to the same FIFO. No process is forked, so
-# that it works when memory or process slots are short.
+# else. It ignores a closed pipe: an agent that restarts in time writes to the same FIFO. No process is forked and no
+# file of the data directory is read, so that it works when memory or process slots are short, or a disk hangs.
 #
 # usage: guard.sh FIFO DATA_DIRECTORY POSTGRES_PROGRAM
-# lines: "deadline N" (kill everything at N), "none" (nothing to guard), "quit" (exit)
+# lines: "deadline N" (kill everything at N), "none" (nothing to guard), "quit" (exit); all others are ignored
 set -u
 fifo=$1 data=$2 program=$3
+# No lease lasts so long: a deadline farther off is two writers' lines run together, and would guard nothing.
+longest_cs=60000
 trap '' HUP INT PIPE
 exec 3<>"$fifo" || exit 1
 printf '%s\n' "$$" >"$fifo.pid"
@@ -19,37 +21,40 @@ now() { # centiseconds since boot, into $now
   now=$((10#${up/./}))
 }
 
-is_ours() { # the program, running on the data directory
-  [[ /proc/$1/exe -ef $program && /proc/$1/cwd -ef $data ]]
+is_ours() { # a server at work in the data directory; by name as well, for an upgrade replaces the program under it
+  local name=
+  [[ /proc/$1/cwd -ef $data ]] || return 1
+  [[ /proc/$1/exe -ef $program ]] && return 0
+  read -r name 2>/dev/null <"/proc/$1/comm"
+  [[ $name == postgres || $name == postmaster ]]
 }
 
-postmaster() { # its pid into $postmaster, or empty
-  postmaster=
-  [[ -r $data/postmaster.pid ]] && read -r postmaster <"$data/postmaster.pid"
-  [[ $postmaster =~ ^[0-9]+$ ]] || postmaster=
-}
-
-kill_all() { # stop the postmaster so that it cannot fork, kill the rest, then it; again until none is left
-  local round path pid left
+kill_all() { # stop all, so that none forks or answers a death with a restart; kill all; again until none is found
+  local round path found
   for ((round = 0; round < 50; round++)); do
-    left=0
-    postmaster
-    [[ -n $postmaster ]] && is_ours "$postmaster" && kill -STOP "$postmaster" 2>/dev/null
+    found=()
     for path in /proc/[0-9]*; do
-      pid=${path#/proc/}
-      [[ $pid != "$postmaster" ]] && is_ours "$pid" && kill -KILL "$pid" 2>/dev/null && left=1
+      is_ours "${path#/proc/}" && found+=("${path#/proc/}")
     done
-    [[ -n $postmaster ]] && is_ours "$postmaster" && kill -KILL "$postmaster" 2>/dev/null && left=1
-    ((left == 0)) && return 0
+    ((${#found[@]} == 0)) && return 0
+    kill -STOP "${found[@]}" 2>/dev/null
+    kill -KILL "${found[@]}" 2>/dev/null
     read -r -t 0.005 -u 4 _ 2>/dev/null
   done
   return 1
+}
+
+arm() { # the deadline, when it is a number of sane size
+  [[ $1 =~ ^[1-9][0-9]{0,14}$ ]] || return
+  now
+  (($1 <= now + longest_cs)) && deadline=$1
 }
 
 # A descriptor that never delivers anything: `read -t` on it is a sleep without a fork.
 exec 4<><(:) || exit 1
 
 while :; do
+  verb='' value=''
   if [[ $deadline == none ]]; then
     read -r -u 3 verb value || continue
   else
@@ -66,7 +71,7 @@ while :; do
     read -r -t "$timeout" -u 3 verb value || continue
   fi
   case $verb in
-    deadline) [[ $value =~ ^[0-9]+$ ]] && deadline=$value ;;
+    deadline) arm "$value" ;;
     none) deadline=none ;;
     quit) exit 0 ;;
   esac

@@ -1,11 +1,18 @@
 /**
  * The agent's hold on its guard: starts it, feeds it absolute deadlines through a FIFO, notices when it is gone. The
  * guard (guard.sh) is a process of its own that outlives the agent, so that PostgreSQL is stopped before the lease's
- * deadline also when the agent is killed, hung or stopped.
+ * deadline also when the agent is killed, hung or stopped. Upholds that one guard reads the FIFO: two would share the lines
+ * of one pipe letter by letter.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { minimalEnvironment, readProcessStatus, runProgram } from '../adapters/process.ts';
+import { spawn } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  isProcessAlive,
+  minimalEnvironment,
+  readProcessStatus,
+  runProgram,
+  sendSignal,
+} from '../adapters/process.ts';
 import { fenceBudget, type Hold } from '../core/lease/lease-clock.ts';
 
 export interface GuardConfig {
@@ -16,36 +23,47 @@ export interface GuardConfig {
   readonly logFile: string;
 }
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 export class Guard {
   readonly #config: GuardConfig;
   #fd: number | null = null;
-  #child: ChildProcess | null = null;
+  #ensuring: Promise<'found' | 'started'> | null = null;
 
   constructor(config: GuardConfig) {
     this.#config = config;
   }
 
-  /** Starts a guard, or finds the one that a former agent left. Throws when neither can be had. */
-  async ensure(): Promise<void> {
-    if (this.isAlive() && this.#open()) return;
+  /**
+   * Finds the guard that a former agent left, with the deadline that it was told, or starts one, which knows of none: the
+   * caller tells it, or ends what may be writable. Throws when neither can be had. One at a time: a second call joins.
+   */
+  ensure(): Promise<'found' | 'started'> {
+    this.#ensuring ??= this.#ensure().finally(() => {
+      this.#ensuring = null;
+    });
+    return this.#ensuring;
+  }
+
+  async #ensure(): Promise<'found' | 'started'> {
+    if (this.isAlive() && this.#open()) return 'found';
     this.#close();
-    if (!existsSync(this.#config.fifo)) {
-      const made = await runProgram(['mkfifo', '-m', '600', this.#config.fifo], { timeoutMs: 5_000 });
-      if (made.kind !== 'exited' || made.exitCode !== 0)
-        throw new Error(`mkfifo ${this.#config.fifo} failed`);
-    }
+    await this.#endFormer();
+    await this.#ensureFifo();
     const log = openSync(this.#config.logFile, 'a', 0o600);
     const { script, fifo, dataDirectory, postgresProgram } = this.#config;
-    this.#child = spawn('bash', [script, fifo, dataDirectory, postgresProgram], {
+    const child = spawn('bash', [script, fifo, dataDirectory, postgresProgram], {
       detached: true,
       stdio: ['ignore', log, log],
       env: minimalEnvironment(),
     });
+    child.once('error', () => undefined);
     closeSync(log);
-    this.#child.unref();
-    const pid = this.#child.pid;
-    if (pid === undefined) throw new Error('the guard could not be started: bash is missing');
-    await this.#awaitReady();
+    child.unref();
+    if (child.pid === undefined)
+      throw new Error('the guard could not be started: no bash, or no process to be had');
+    await this.#awaitReady(child.pid);
+    return 'started';
   }
 
   pid(): number | null {
@@ -81,16 +99,34 @@ export class Guard {
 
   #isGuard(pid: number): boolean {
     try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(this.#config.fifo);
+      const argv = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+      return argv[0] === 'bash' && argv[2] === this.#config.fifo;
     } catch {
       return false;
     }
   }
 
-  async #awaitReady(): Promise<void> {
+  /** A guard that was stopped would come back, and take every other letter from its successor. */
+  async #endFormer(): Promise<void> {
+    const pid = this.pid();
+    if (pid === null || !this.#isGuard(pid)) return;
+    sendSignal(pid, 'SIGKILL');
+    for (let round = 0; round < 100 && isProcessAlive(pid) && this.#isGuard(pid); round += 1) await pause(5);
+  }
+
+  async #ensureFifo(): Promise<void> {
+    const { fifo } = this.#config;
+    const found = statSync(fifo, { throwIfNoEntry: false });
+    if (found?.isFIFO()) return;
+    rmSync(fifo, { force: true });
+    const made = await runProgram(['mkfifo', '-m', '600', fifo], { timeoutMs: 5_000 });
+    if (made.kind !== 'exited' || made.exitCode !== 0) throw new Error(`mkfifo ${fifo} failed`);
+  }
+
+  async #awaitReady(pid: number): Promise<void> {
     for (let round = 0; round < 200; round += 1) {
-      if (this.isAlive() && this.#open()) return;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      if (this.pid() === pid && this.isAlive() && this.#open()) return;
+      await pause(10);
     }
     throw new Error('the guard did not come up within 2 s');
   }
