@@ -1,9 +1,19 @@
 /**
  * The few facts that must survive this host's crash: the highest epoch it has seen, the epoch at which it is barred from
  * running a primary, which epoch its data belongs to, and for which operation it ended its WAL receiver. Each change is
- * on disk (fsync, rename, fsync of the folder) before it counts.
+ * on disk (fsync, rename, fsync of the folder) before it counts. Upholds that the bar only ever rises, whoever sets it: a bar is
+ * a file named after its epoch, made and never changed, so that two processes at once cannot lower it.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export interface DurableFacts {
@@ -24,7 +34,7 @@ const nothingSeen: DurableFacts = {
   bootstrapNonce: null,
 };
 
-/** Writes `content` so that after a crash either the old or the new file is there, whole. */
+/** Writes `content` so that after a crash either the old or the new file is there, whole. One writer a file. */
 export function writeDurably(path: string, content: string, mode = 0o600): void {
   const temporary = `${path}.new`;
   const fd = openSync(temporary, 'w', mode);
@@ -35,7 +45,11 @@ export function writeDurably(path: string, content: string, mode = 0o600): void 
     closeSync(fd);
   }
   renameSync(temporary, path);
-  const folder = openSync(dirname(path), 'r');
+  syncFolder(dirname(path));
+}
+
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
   try {
     fsyncSync(folder);
   } finally {
@@ -43,18 +57,34 @@ export function writeDurably(path: string, content: string, mode = 0o600): void 
   }
 }
 
+/**
+ * This host may run no primary at `epoch` or below from now on, also not after a crash. Needs nothing else of the state in
+ * `folder` to be readable: a fence must not fail because of it.
+ */
+export function barHost(folder: string, epoch: number): void {
+  if (!Number.isSafeInteger(epoch) || epoch < 0) throw new Error(`no epoch: ${epoch}`);
+  const bars = join(folder, 'barred');
+  mkdirSync(bars, { recursive: true, mode: 0o700 });
+  const fd = openSync(join(bars, `${epoch}`), 'a', 0o600);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  for (const path of [bars, folder]) syncFolder(path);
+}
+
 export class DiskState {
+  readonly #folder: string;
   readonly #path: string;
-  /** A file of its own: the fence command writes it while an agent may be writing the other. */
-  readonly #barPath: string;
   #facts: DurableFacts;
 
   /** `folder` is made where missing. Throws when the file is there and cannot be understood: never guess a fence. */
   constructor(folder: string) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#folder = folder;
     this.#path = join(folder, 'history.json');
-    this.#barPath = join(folder, 'barred-epoch');
-    this.#facts = this.#read();
+    this.#facts = { ...read(this.#path), fencedEpoch: readBar(folder) };
   }
 
   facts(): DurableFacts {
@@ -67,7 +97,7 @@ export class DiskState {
 
   /** This host may run no primary at `epoch` or below from now on. */
   bar(epoch: number): void {
-    if (epoch > readBar(this.#barPath)) writeDurably(this.#barPath, `${epoch}\n`);
+    barHost(this.#folder, epoch);
     this.reload();
   }
 
@@ -83,33 +113,33 @@ export class DiskState {
     this.#change({ bootstrapNonce: nonce });
   }
 
+  /** Only what is on disk counts: a write that fails throws and leaves the facts as they were. */
   #change(change: Partial<DurableFacts>): void {
-    this.#facts = { ...this.#facts, ...change };
-    const { fencedEpoch: _barred, ...own } = this.#facts;
+    const facts = { ...this.#facts, ...change };
+    const { fencedEpoch: _barred, ...own } = facts;
     writeDurably(this.#path, `${JSON.stringify(own)}\n`);
-  }
-
-  #read(): DurableFacts {
-    return { ...read(this.#path), fencedEpoch: readBar(this.#barPath) };
+    this.#facts = facts;
   }
 
   /** What another process of this host (the fence command) has written since. */
   reload(): void {
-    this.#facts = { ...this.#facts, fencedEpoch: readBar(this.#barPath) };
+    this.#facts = { ...this.#facts, fencedEpoch: readBar(this.#folder) };
   }
 }
 
-function readBar(path: string): number {
-  const text = readOrNull(path);
-  if (text === null) return 0;
-  const epoch = Number.parseInt(text, 10);
-  if (!Number.isSafeInteger(epoch) || epoch < 0) throw new Error(`${path} does not hold an epoch: ${text}`);
-  return epoch;
+function readBar(folder: string): number {
+  let highest = 0;
+  for (const name of orNull(() => readdirSync(join(folder, 'barred'))) ?? []) {
+    if (!/^\d{1,15}$/.test(name))
+      throw new Error(`${join(folder, 'barred', name)} is not named after an epoch`);
+    highest = Math.max(highest, Number(name));
+  }
+  return highest;
 }
 
-function readOrNull(path: string): string | null {
+function orNull<T>(read: () => T): T | null {
   try {
-    return readFileSync(path, 'utf8');
+    return read();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
@@ -117,11 +147,17 @@ function readOrNull(path: string): string | null {
 }
 
 function read(path: string): Omit<DurableFacts, 'fencedEpoch'> {
-  const text = readOrNull(path);
+  const text = orNull(() => readFileSync(path, 'utf8'));
   if (text === null) return nothingSeen;
   const value = JSON.parse(text) as Partial<DurableFacts>;
   for (const name of ['highestEpoch', 'dataEpoch'] as const) {
     if (!Number.isSafeInteger(value[name])) throw new Error(`${path}: ${name} is not a whole number`);
+  }
+  const { receiverEnded = null, bootstrapNonce = null } = value;
+  const ended = receiverEnded === null || Number.isSafeInteger(receiverEnded.epoch);
+  if (!ended) throw new Error(`${path}: receiverEnded does not name an epoch`);
+  if (bootstrapNonce !== null && typeof bootstrapNonce !== 'string') {
+    throw new Error(`${path}: bootstrapNonce is not text`);
   }
   return { ...nothingSeen, ...value };
 }
