@@ -69,6 +69,8 @@ const maxRememberedRuns = 64;
 export class ActionRunner {
   readonly #deps: ActionRunnerDeps;
   readonly #runs = new Map<string, Run>();
+  /** An action that both ways bring at once is considered once. */
+  readonly #considering = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | null = null;
   #polling = false;
   #pollAgain = false;
@@ -128,7 +130,6 @@ export class ActionRunner {
         onLine(`already done: ${action.result.message}`);
         return action.result;
       }
-      await this.#deps.keeper.refresh();
       await this.#consider(action);
     }
     const run = this.#runs.get(`${operation} ${actionId}`);
@@ -146,11 +147,9 @@ export class ActionRunner {
     if (this.#timer !== null) clearTimeout(this.#timer);
     const operation = this.#deps.keeper.view().record?.operation?.id;
     if (operation !== undefined) {
-      const read = await this.#deps.store.readOperation(operation, { timeoutMs: 1_000 });
-      if (read.kind === 'ok') {
-        const mine = read.value.actions.filter((one) => one.node === this.#deps.node && one.result === null);
-        for (const action of mine) await this.#consider(action);
-      }
+      await this.#pollOnce(operation).catch((error: unknown) => {
+        this.#deps.log('error', 'looking for actions failed', { error: String(error) });
+      });
     }
     this.#polling = false;
     if (this.#closed || operation === undefined) return;
@@ -158,27 +157,48 @@ export class ActionRunner {
     else this.#timer = setTimeout(() => this.poke(), pollMs);
   }
 
+  async #pollOnce(operation: string): Promise<void> {
+    const read = await this.#deps.store.readOperation(operation, { timeoutMs: 1_000 });
+    if (read.kind !== 'ok') return;
+    const mine = read.value.actions.filter((one) => one.node === this.#deps.node && one.result === null);
+    for (const action of mine) if (!this.#closed) await this.#consider(action);
+  }
+
   /** Claims the action if it is current and nobody has; starts it without waiting for its end. */
-  async #consider(action: Action): Promise<void> {
+  #consider(action: Action): Promise<void> {
     const key = `${action.operation} ${action.action}`;
-    if (this.#runs.has(key)) return;
     const executor = this.#deps.executors[action.verb];
-    if (executor === undefined) return;
-    if (action.claimedBy !== null && action.claimedBy !== this.#deps.incarnation) {
-      this.#deps.log('warn', 'action of a former agent is taken up again', { action: action.action });
-    }
+    if (this.#runs.has(key) || executor === undefined) return Promise.resolve();
+    const considering =
+      this.#considering.get(key) ??
+      this.#claim(key, action, executor).finally(() => this.#considering.delete(key));
+    this.#considering.set(key, considering);
+    return considering;
+  }
+
+  async #claim(key: string, action: Action, executor: Executor): Promise<void> {
+    const { store, keeper, incarnation, log } = this.#deps;
+    // The item was read some time ago, perhaps before this host was suspended: what is current is read after it.
+    if (!(await keeper.refresh())) return;
     const refusal = this.#staleness(action);
     if (refusal !== null) {
-      this.#deps.log('info', 'action refused', {
+      log('info', 'action refused', {
         action: action.action,
         operation: action.operation,
         reason: refusal,
       });
       return;
     }
-    const claim = await this.#deps.store.claimAction(action.operation, action.action, this.#deps.incarnation);
-    if (claim.kind !== 'ok' || this.#runs.has(key)) return;
-    this.#remember(key, this.#execute(claim.value, executor));
+    // Claimed by this agent, and yet it does not run: the claim's answer was lost.
+    let claimed = action;
+    if (action.claimedBy !== incarnation) {
+      const reclaim = action.claimedBy !== null;
+      const claim = await store.claimAction(action.operation, action.action, incarnation, { reclaim });
+      if (claim.kind !== 'ok' || this.#closed) return;
+      if (reclaim) log('warn', 'action of a former agent is taken up again', { action: action.action });
+      claimed = claim.value;
+    }
+    this.#remember(key, this.#execute(claimed, executor));
     this.#deps.onProgress();
   }
 
@@ -186,7 +206,8 @@ export class ActionRunner {
     const { record, watch } = this.#deps.keeper.view();
     if (record?.operation?.id !== action.operation) return 'its operation is not the current one';
     const epoch = watch.lease?.epoch;
-    if (epoch === undefined || epoch < action.epoch) return null;
+    if (epoch === undefined) return null;
+    if (epoch < action.epoch) return `it is for epoch ${action.epoch}, the lease went back to ${epoch}`;
     // The lease may have moved by one: then the operation's own promotion has happened.
     if (epoch > action.epoch && ['stop-and-release', 'end-receiver'].includes(action.verb)) {
       return `it is for epoch ${action.epoch}, the lease is at ${epoch}`;
@@ -243,27 +264,39 @@ export class ActionRunner {
       detail: result.message,
       ms: result.ms,
     });
-    await this.#report(action, result);
+    await this.#report(action, result).catch((error: unknown) => {
+      this.#deps.log('error', 'reporting a result failed', { action: action.action, error: String(error) });
+    });
     return result;
   }
 
   async #report(action: Action, result: ActionResult): Promise<void> {
     for (let attempt = 0; attempt < 5; attempt += 1) {
-      const finished = await this.#deps.store.finishAction(
-        action.operation,
-        action.action,
-        this.#deps.incarnation,
-        result,
-      );
-      if (finished.kind === 'refused') return;
-      if (finished.kind === 'ok') {
+      const finished = await this.#finish(action, result);
+      if (finished === 'not-ours') return;
+      if (finished !== 'failed') {
         this.#deps.onProgress();
-        const token = finished.value.taskToken;
+        const token = finished.taskToken;
         if (token !== null) await this.#deps.clients.answerTask(token, result);
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, 200 * (attempt + 1)));
     }
     this.#deps.log('error', 'the result of an action could not be written', { action: action.action });
+  }
+
+  /** A refusal is no proof that another finished it: the first attempt may have landed without an answer. */
+  async #finish(
+    { operation, action }: Action,
+    result: ActionResult,
+  ): Promise<Action | 'not-ours' | 'failed'> {
+    const { store, incarnation } = this.#deps;
+    const finished = await store.finishAction(operation, action, incarnation, result);
+    if (finished.kind === 'ok') return finished.value;
+    if (finished.kind !== 'refused') return 'failed';
+    const read = await store.readOperation(operation, { timeoutMs: 2_000 });
+    if (read.kind !== 'ok') return 'failed';
+    const item = read.value.actions.find((one) => one.action === action);
+    return item?.claimedBy === incarnation && item.result !== null ? item : 'not-ours';
   }
 }
