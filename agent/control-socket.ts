@@ -1,10 +1,12 @@
 /**
  * The agent's control socket: a unix socket on which the host's own programs (`leasehold-agent run-action`, started by
  * Run Command) ask the agent to execute an action. One request a connection: a JSON line; the answer is the transcript
- * as `> line`s and a last line of JSON. The socket is also the lock on the host's folder: while one agent listens, a
- * second one refuses to start.
+ * as `> line`s and a last line of JSON. A kernel lock on the file beside it is held for as long as the agent lives, also
+ * while it is stopped: a second agent in the same folder refuses to start. Asking the socket would not do, for two agents that
+ * start at once would both find nobody.
  */
-import { chmodSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export interface ControlRequest {
@@ -18,10 +20,12 @@ export interface ControlHandlers {
 }
 
 const maxRequestBytes = 4_096;
+const lockTimeoutMs = 5_000;
 
-/** Listens on `path`. Throws `AgentAlreadyRunning` when another agent answers there. */
+/** Listens on `path`. Throws `AgentAlreadyRunning` when another agent lives in the same folder. */
 export async function listenForControl(path: string, handlers: ControlHandlers): Promise<Server> {
-  if (await answers(path)) throw new AgentAlreadyRunning(path);
+  const lock = lockFile(`${path}.lock`);
+  if (lock === null) throw new AgentAlreadyRunning(path);
   rmSync(path, { force: true });
   const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, handlers));
   await new Promise<void>((resolve, reject) => {
@@ -29,25 +33,28 @@ export async function listenForControl(path: string, handlers: ControlHandlers):
     server.listen(path, () => resolve());
   });
   chmodSync(path, 0o600);
+  server.once('close', () => closeSync(lock));
   return server;
 }
 
 export class AgentAlreadyRunning extends Error {
   override readonly name = 'AgentAlreadyRunning';
   constructor(path: string) {
-    super(`another agent runs on this host's folder: it answers on ${path}`);
+    super(`another agent runs on this host's folder: it holds the lock of ${path}`);
   }
 }
 
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
+/** The lock belongs to the open file, which programs that this one starts do not inherit; the kernel lets it go with the process. */
+function lockFile(path: string): number | null {
+  const fd = openSync(path, 'a', 0o600);
+  const { status, error } = spawnSync('flock', ['--nonblock', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', fd],
+    timeout: lockTimeoutMs,
   });
+  if (status === 0) return fd;
+  closeSync(fd);
+  if (error !== undefined) throw new Error(`flock: ${error.message}`);
+  return null;
 }
 
 function serve(socket: Socket, handlers: ControlHandlers): void {
