@@ -45,7 +45,16 @@ export async function openDynamoDb(options: DynamoDbOptions): Promise<DynamoDb> 
     inner.listen({ host: '127.0.0.1', port: 0 }, resolve);
   });
   inner.on('connection', (socket) => socket.destroy());
-  const send = (headers: IncomingHttpHeaders, body: Buffer) => dispatch(inner, headers, body);
+  const underWay = new Set<Promise<WireAnswer>>();
+  let closing = false;
+
+  function send(headers: IncomingHttpHeaders, body: Buffer): Promise<WireAnswer> {
+    if (closing) return Promise.resolve(shuttingDown);
+    const answer = dispatch(inner, headers, body);
+    underWay.add(answer);
+    void answer.then(() => underWay.delete(answer));
+    return answer;
+  }
 
   const call = async (operation: string, input: JsonObject): Promise<JsonObject> => {
     const answer = await send(internalHeaders(operation), Buffer.from(JSON.stringify(input)));
@@ -64,12 +73,22 @@ export async function openDynamoDb(options: DynamoDbOptions): Promise<DynamoDb> 
     async createTables(tables) {
       for (const table of tables) await createTable(call, table);
     },
-    close: () =>
-      new Promise((resolve, reject) => {
+    async close() {
+      // dynalite throws out of a callback when its folder is closed under an operation.
+      closing = true;
+      await Promise.all(underWay);
+      await new Promise<void>((resolve, reject) => {
         inner.close((error) => (error ? reject(error) : resolve()));
-      }),
+      });
+    },
   };
 }
+
+const shuttingDown: WireAnswer = {
+  status: 503,
+  headers: { 'Content-Type': 'application/x-amz-json-1.0' },
+  body: JSON.stringify({ __type: 'ServiceUnavailable', message: 'the runtime is shutting down' }),
+};
 
 /** dynalite takes account and region for its ARNs from the environment, once, when it is made. */
 function createInner(options: DynamoDbOptions): Server {
@@ -165,7 +184,7 @@ function keyText(schema: unknown): string {
 
 /** There is no point-in-time recovery here, and AWS has an honest way to say so. */
 async function describeBackups(call: DynamoDb['call'], body: Buffer): Promise<WireAnswer> {
-  const headers = { 'content-type': 'application/x-amz-json-1.0' };
+  const headers = { 'Content-Type': 'application/x-amz-json-1.0' };
   try {
     const input = asObject(JSON.parse(body.toString('utf8')), 'the request');
     await call('DescribeTable', { TableName: input['TableName'] });

@@ -120,6 +120,25 @@ describe('DynamoDB through the one port', () => {
   });
 });
 
+test('closing under load answers what is under way and loses no acknowledged write', async () => {
+  const options = { folder: `${endpoints.folder}/closing`, region: 'us-east-1', accountId: '000000000000' };
+  const first = await openDynamoDb(options);
+  await first.createTables(endpoints.stack.tables);
+  const put = (index: number) =>
+    first.call('PutItem', {
+      TableName: tableName,
+      Item: { ...key(`item-${index}`), n: { N: String(index) } },
+    });
+  const writes = Array.from({ length: 100 }, (_, index) => put(index));
+  await first.close();
+  expect((await Promise.allSettled(writes)).every(({ status }) => status === 'fulfilled')).toBe(true);
+  await expect(put(100)).rejects.toMatchObject({ code: 'ServiceUnavailable', httpStatus: 503 });
+  const second = await openDynamoDb(options);
+  const { Count } = await second.call('Scan', { TableName: tableName, Select: 'COUNT' });
+  await second.close();
+  expect(Count).toBe(100);
+});
+
 describe.skipIf(!hasAwsCli)('the AWS CLI', () => {
   test('reads and writes items, and sees a failed condition as AWS reports it', async () => {
     const { endpoint } = endpoints.server;

@@ -146,6 +146,16 @@ describe('a function that fails', () => {
     expect((await invoke(common, { do: 'process' })).value).not.toEqual(before.value);
   });
 
+  test('outside of its promise fails no invocation but its own', async () => {
+    const events = ['throw-later', 'throw-later', 'echo', 'echo', 'echo', 'echo'];
+    const answers = await Promise.all(events.map((what) => invoke(common, { do: what })));
+    expect(answers.map(({ functionError }) => functionError)).toEqual([
+      'Unhandled',
+      'Unhandled',
+      ...Array<undefined>(4).fill(undefined),
+    ]);
+  });
+
   test.each(['wait', 'spin'])(
     'to return in time (%s) is killed, and the next one gets a new process',
     async (way) => {

@@ -157,7 +157,9 @@ describe('a command', () => {
   });
 
   test('ends although it leaves a daemon behind that holds its output', async () => {
+    const startedMs = performance.now();
     const result = await run({ script: ['sleep 5 & echo started'] });
+    expect(performance.now() - startedMs).toBeLessThan(4000);
     expect(result).toMatchObject({ Status: 'Success', StandardOutputContent: 'started\n' });
   });
 
@@ -192,9 +194,7 @@ describe('a command', () => {
     await until(async () => (await status(ids[1] ?? '')) === 'InProgress', 'two run');
     expect(await status(ids[2] ?? '')).toBe('Pending');
     for (const id of ids) expect((await ended(id)).Status).toBe('Success');
-    const tookMs = performance.now() - startedMs;
-    expect(tookMs).toBeGreaterThan(950);
-    expect(tookMs).toBeLessThan(1900);
+    expect(performance.now() - startedMs).toBeGreaterThan(950);
   });
 });
 

@@ -85,7 +85,6 @@ describe('an intrinsic', () => {
     ['Fn::GetAZs', { 'Fn::Select': ['2', { 'Fn::GetAZs': '' }] }, 'us-east-1c'],
     ['Fn::If', { 'Fn::If': ['Here', 'yes', 'no'] }, 'yes'],
     ['Fn::If of Fn::Not', { 'Fn::If': ['Elsewhere', 'yes', 'no'] }, 'no'],
-    ['AWS::NoValue', { kept: 1, dropped: { Ref: 'AWS::NoValue' } }, { kept: 1 }],
     ['Fn::Sub of an attribute', { 'Fn::Sub': '${Machine.Name}' }, 'Hand-Machine'],
   ])('%s', (_, value, expected) => {
     const Conditions = { ...conditions.Conditions, Elsewhere: { 'Fn::Not': [{ Condition: 'Here' }] } };
@@ -147,6 +146,13 @@ describe('a name', () => {
       /PrivateIp of Host/,
     );
   });
+});
+
+test('a property or an element that has no value is left out', () => {
+  const nothing = { Ref: 'AWS::NoValue' };
+  const Content = { kept: 1, dropped: nothing, list: [1, nothing, 2] };
+  const Resources = { Document: { Type: 'AWS::SSM::Document', Properties: { Content } } };
+  expect(stackWith('', { Resources }).documents[0]?.content).toStrictEqual({ kept: 1, list: [1, 2] });
 });
 
 test('definition substitutions are made as CloudFormation makes them, literally', () => {
