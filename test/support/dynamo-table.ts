@@ -10,6 +10,9 @@ export interface TestTable {
   close(): Promise<void>;
 }
 
+/** More than any request takes in memory. */
+const answeringMs = 150;
+
 export async function startTestTable(tableName = 'leasehold'): Promise<TestTable> {
   const server = dynalite({ createTableMs: 0 });
   await new Promise<void>((resolve, reject) => {
@@ -43,7 +46,11 @@ export async function startTestTable(tableName = 'leasehold'): Promise<TestTable
     config,
     tableName,
     async close() {
+      // Whoever still asks is turned away, and what is being answered comes to its end, before the database goes.
+      server.removeAllListeners('request');
+      server.on('request', (request) => request.destroy());
       server.closeAllConnections();
+      await new Promise((resolve) => setTimeout(resolve, answeringMs));
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
