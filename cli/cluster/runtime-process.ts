@@ -188,7 +188,7 @@ export function logTail(folder: ClusterFolder): string {
   if (size === 0) return `(nothing in ${folder.log})`;
   const lines = readFileSync(folder.log).subarray(-tailBytes).toString('utf8').trimEnd().split('\n');
   return [
-    `--- the end of ${folder.log}; each host's logs are in its folder`,
-    ...lines.slice(-tailLines),
+    `--- the end of ${folder.log} (each host's logs are in its own folder)`,
+    ...lines.slice(-tailLines).map((line) => line.slice(0, tailLineCharacters)),
   ].join('\n');
 }

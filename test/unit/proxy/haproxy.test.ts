@@ -62,7 +62,7 @@ describe('haproxy.cfg', () => {
   });
 
   it('checks a node only where its agent has a port for it', () => {
-    expect(serverArguments('primary', node, check)).toContain('check port 8008 inter 500ms');
+    expect(serverArguments('primary', node, check)).toContain('check port 8008 rise 1 fall 3 inter 500ms');
     expect(serverArguments('primary', { ...node, restPort: null }, check)).toBe('10.0.0.1:5432');
   });
 
