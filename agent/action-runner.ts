@@ -62,6 +62,7 @@ interface Run {
 }
 
 const pollMs = 100;
+const adoptionLimitMs = 2_000;
 const maxTranscriptLines = 500;
 /** Finished runs that Run Command may still ask about. */
 const maxRememberedRuns = 64;
@@ -180,6 +181,8 @@ export class ActionRunner {
     const { store, keeper, incarnation, log } = this.#deps;
     // The item was read some time ago, perhaps before this host was suspended: what is current is read after it.
     if (!(await keeper.refresh())) return;
+    // An action holds up the host's own decisions, and so the adoption of a former agent's lease: that comes first.
+    if (!(await keeper.until(() => !this.#leaseToAdopt(), adoptionLimitMs))) return;
     const refusal = this.#staleness(action);
     if (refusal !== null) {
       log('info', 'action refused', {
@@ -200,6 +203,11 @@ export class ActionRunner {
     }
     this.#remember(key, this.#execute(claimed, executor));
     this.#deps.onProgress();
+  }
+
+  #leaseToAdopt(): boolean {
+    const { lease } = this.#deps.keeper.view().watch;
+    return lease?.state === 'held' && lease.holder === this.#deps.node && !this.#deps.keeper.isHolder();
   }
 
   #staleness(action: Action): string | null {
