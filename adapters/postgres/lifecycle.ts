@@ -192,6 +192,7 @@ export type StopResult =
 
 const PG_CTL_TIMEOUT_MS = 5_000;
 const BETWEEN_LOOKS_MS = 2;
+const FROZEN_DISK_GRACE_MS = 100;
 /** How often the processes are looked at too, in looks at the control file: a scan of /proc costs more. */
 const LOOKS_PER_SCAN = 10;
 
@@ -199,7 +200,18 @@ const LOOKS_PER_SCAN = 10;
  * A fast shutdown. Resolves as soon as the control file says that it is complete; processes may then be left that send the
  * last log to standbys, see `awaitGone` and `killAll`. pg_ctl only gives the order: its own waiting polls every 100 ms.
  */
-export async function stopFast(host: PostgresHost, timeoutMs: number): Promise<StopResult> {
+export function stopFast(host: PostgresHost, timeoutMs: number): Promise<StopResult> {
+  // Reading the control file from a frozen disk never ends: the deadline holds all the same.
+  let timer: NodeJS.Timeout | undefined;
+  const frozen = new Promise<StopResult>((resolve) => {
+    const giveUp = () =>
+      resolve({ kind: 'timed-out', reason: 'the disk gives no answer', processes: findProcesses(host) });
+    timer = setTimeout(giveUp, timeoutMs + FROZEN_DISK_GRACE_MS);
+  });
+  return Promise.race([stopAndWatch(host, timeoutMs), frozen]).finally(() => clearTimeout(timer));
+}
+
+async function stopAndWatch(host: PostgresHost, timeoutMs: number): Promise<StopResult> {
   const startedMs = performance.now();
   const postmaster = await findPostmaster(host);
   if (postmaster === null) return withoutPostmaster(host);

@@ -1,5 +1,5 @@
-// One PostgreSQL server of a host as one object: the face of this folder to the agent. Holds what is kept between calls (the
-// probe connection, what the last observation learned) and nothing that decides.
+// One PostgreSQL server of a host as one object: the face of this folder to the agent. Holds what is kept between calls (two
+// connections, what the last observation learned) and nothing that decides.
 
 import type { Lsn } from '../../core/model/lsn.ts';
 import { type BaseBackupResult, baseBackup, listKept, removeKept } from './base-backup.ts';
@@ -51,19 +51,23 @@ const SLOTS_TIMEOUT_MS = 5_000;
 
 export class PostgresNode {
   readonly host: PostgresHost;
+  /** For commands. Apart from the observer's: an observation that queued behind a command would look like silence. */
   readonly #probe: LocalConnection;
+  readonly #watching: LocalConnection;
   readonly #observer: Observer;
 
   /** Throws for a configuration that cannot work, naming the field. Starts nothing. */
   constructor(options: PostgresHostOptions) {
     this.host = createPostgresHost(options);
     this.#probe = new LocalConnection(this.host);
-    this.#observer = new Observer(this.host, this.#probe);
+    this.#watching = new LocalConnection(this.host);
+    this.#observer = new Observer(this.host, this.#watching);
   }
 
   /** Ends kept connections; the server is left alone. */
   close(): void {
     this.#probe.close();
+    this.#watching.close();
   }
 
   // The directory.

@@ -20,9 +20,9 @@ export type PromoteOrder =
   | { readonly kind: 'ordered' }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** Orders the promotion; the connection is opened before, so that its handshake is not part of the hand-over. */
+/** Orders the promotion. The connection that will probe opens meanwhile: its handshake is not part of the hand-over. */
 export async function orderPromotion(host: PostgresHost, connection: LocalConnection): Promise<PromoteOrder> {
-  await connection.query('select', WARM_UP_MS);
+  void connection.query('select', WARM_UP_MS);
   const args = ['promote', '--no-wait', '--silent', `--pgdata=${host.dataDir}`];
   const result = await runPostgresProgram(host, 'pg_ctl', args, { timeoutMs: PG_CTL_TIMEOUT_MS });
   return succeeded(result) ? { kind: 'ordered' } : { kind: 'failed', reason: describeResult(result) };

@@ -12,6 +12,7 @@ import {
   removeStandbySignal,
   type Upstream,
   writeIdentity,
+  writePasswordFile,
   writeUpstream,
 } from './configuration.ts';
 import { LocalConnection } from './connection.ts';
@@ -59,6 +60,7 @@ export async function rewind(
   if (recovered !== null)
     return { kind: 'failed', step: 'crash-recovery', touched: false, output: recovered };
 
+  await writePasswordFile(host);
   await quarantine(host, `rewinding to ${options.source.host}:${options.source.port}`);
   const result = await runRewind(host, options.source, options.signal);
   if (!succeeded(result)) return afterFailure(host, result);

@@ -1,7 +1,7 @@
 // Starting, adopting and stopping a real server.
 
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -76,6 +76,24 @@ test('a stop does not wait for a frozen standby, and what it leaves is killed', 
   expect(evidence).toMatchObject({ remaining: [], killed: expect.any(Number) });
   expect(evidence.killed).toBeGreaterThan(0);
   expect(await primary.postgres.controlFile()).toMatchObject({ state: 'shut-down' });
+});
+
+test('a stop on a disk that gives no answer is given up in time, and a kill needs no disk', async () => {
+  const node = await sandbox.primary('node-1');
+  for (const { pid } of node.postgres.findProcesses()) sendSignal(pid, 'SIGSTOP');
+  // Opening a pipe that nobody writes to hangs as a file on a frozen disk does.
+  const control = join(node.postgres.host.dataDir, 'global', 'pg_control');
+  rmSync(control);
+  execFileSync('mkfifo', [control]);
+  const startedMs = performance.now();
+  expect(await node.postgres.stopFast(300)).toMatchObject({
+    kind: 'timed-out',
+    reason: expect.stringMatching(/disk/),
+  });
+  expect(performance.now() - startedMs).toBeLessThan(3_000);
+  expect(await node.postgres.killAll('a frozen disk')).toMatchObject({ remaining: [] });
+  // Lets the hanging read end, and with it this process.
+  appendFileSync(control, '');
 });
 
 test('the stop of a standby is clean too, and a stop of nothing says so', async () => {

@@ -141,6 +141,14 @@ test('a query out of time does not hold up the next one', async () => {
   expect(await node.postgres.query('select 1 as one', 2_000)).toEqual({ kind: 'rows', rows: [{ one: 1 }] });
 });
 
+test('an observation does not wait for a command that takes its time', async () => {
+  const node = await sandbox.primary('node-1');
+  await node.postgres.observe(2_000);
+  const slow = node.postgres.query('select pg_sleep(3)', 10_000);
+  expect(await node.postgres.observe(1_500)).toMatchObject({ kind: 'running' });
+  expect(await slow).toMatchObject({ kind: 'rows' });
+});
+
 test('the timeline of a standby without a receiver is the one it replays, not the one of its last checkpoint', async () => {
   const first = await sandbox.primary('node-1');
   const second = await sandbox.standby('node-2', first);
