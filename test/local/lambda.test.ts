@@ -199,7 +199,11 @@ describe('processes', () => {
 
   test('end with the runtime that was killed, even those stuck in a loop', async () => {
     const script = fileURLToPath(new URL('./fixtures/lambda-host.ts', import.meta.url));
-    const host = spawn(process.execPath, [script, assembly.folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const host = spawn(process.execPath, [script, assembly.folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // It cannot clean up after itself; what it leaves goes with the folder of this test.
+      env: { ...process.env, TMPDIR: endpoints.folder },
+    });
     const lines = createInterface({ input: host.stdout });
     const [line] = (await once(lines, 'line')) as [string];
     const pids = JSON.parse(line) as number[];
