@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { FunctionDefinition } from './template-resources.ts';
 
@@ -64,6 +65,8 @@ export type LambdaProcessOptions = {
 
 /** AWS gives a function ten seconds to load, apart from its own timeout. */
 const initTimeoutMs = 10_000;
+/** As `nice` has it. */
+const functionPriority = 10;
 
 const bootstrap = fileURLToPath(new URL('./lambda-bootstrap.ts', import.meta.url));
 
@@ -172,11 +175,23 @@ function spawnNode(
   const heapMb = Math.max(64, Math.floor(definition.memoryMb * 0.9));
   const node = [process.execPath, `--max-old-space-size=${heapMb}`, bootstrap];
   const command = setpriv === undefined ? node : [setpriv, '--pdeathsig', 'KILL', '--', ...node];
-  return spawn(command[0] ?? process.execPath, command.slice(1), {
+  const child = spawn(command[0] ?? process.execPath, command.slice(1), {
     cwd: definition.taskRoot,
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+  giveWay(child.pid);
+  return child;
+}
+
+/** On AWS functions run on machines of their own; here a cold start must not keep the endpoints from answering heartbeats. */
+function giveWay(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    setPriority(pid, functionPriority);
+  } catch {
+    // It has ended already, which its exit tells.
+  }
 }
 
 /** The last messages of a process may be read after its exit is known; this waits for them, within a bound. */

@@ -21,8 +21,11 @@ export type InvokeAnswer = { readonly payload: string; readonly functionError?: 
 export type LambdaRunner = {
   /** Invokes by name, ARN, or either with a version or alias. Throws AwsError when there is no such function. */
   invoke(functionNameOrArn: string, payload: string): Promise<InvokeAnswer>;
-  /** Starts one process of each function and waits until all can answer. Throws when one cannot be loaded. */
-  prewarm(): Promise<void>;
+  /**
+   * Starts processes of each function, one or as many as `countOf` says, and waits until all can answer. Throws when one
+   * cannot be loaded.
+   */
+  prewarm(countOf?: (functionName: string) => number): Promise<void>;
   /** The functions, for ListFunctions. */
   readonly functions: readonly FunctionDefinition[];
   /** The process ids of a function's processes, for tests and for status. */
@@ -68,8 +71,8 @@ export function createLambdaRunner(options: LambdaRunnerOptions): LambdaRunner {
     async invoke(functionNameOrArn, payload) {
       return poolOf(pools, functionNameOrArn).invoke(payload);
     },
-    async prewarm() {
-      await Promise.all([...pools.values()].map((pool) => pool.prewarm()));
+    async prewarm(countOf = () => 1) {
+      await Promise.all([...pools].map(([name, pool]) => pool.prewarm(countOf(name))));
     },
     processIds: (functionName) => poolOf(pools, functionName).processIds(),
     async close() {
@@ -80,7 +83,7 @@ export function createLambdaRunner(options: LambdaRunnerOptions): LambdaRunner {
 
 type Pool = {
   invoke(payload: string): Promise<InvokeAnswer>;
-  prewarm(): Promise<void>;
+  prewarm(count: number): Promise<void>;
   processIds(): readonly number[];
   close(): Promise<void>;
 };
@@ -184,11 +187,12 @@ function createPool(definition: FunctionDefinition, options: LambdaRunnerOptions
         startForWaiting();
       });
     },
-    async prewarm() {
-      const worker = [...workers][0] ?? (limit > 0 ? start() : undefined);
-      const outcome = await worker?.process.ready;
-      if (outcome?.kind === 'failed') {
-        throw new Error(`${definition.name} cannot be loaded: ${outcome.error.errorMessage}`);
+    async prewarm(count) {
+      while (workers.size < Math.min(count, limit)) start();
+      for (const outcome of await Promise.all([...workers].map(({ process }) => process.ready))) {
+        if (outcome.kind === 'failed') {
+          throw new Error(`${definition.name} cannot be loaded: ${outcome.error.errorMessage}`);
+        }
       }
     },
     processIds: () => [...workers].flatMap(({ process }) => process.pid ?? []),

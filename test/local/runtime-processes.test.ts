@@ -146,8 +146,8 @@ describe('a supervised process', () => {
 
 describe('the processes of a host', () => {
   it('include what its programs started in sessions of their own, and all die at once', async () => {
-    const escape = `setsid sh -c 'echo $$ >>"${join(folder, 'pids')}"; exec sleep 60' & exec sleep 60`;
-    const supervised = supervise(program(escape));
+    const escaping = `setsid sh -c 'echo $$ >>"${join(folder, 'pids')}"; exec sleep 60' & exec sleep 60`;
+    const supervised = supervise(program(escaping));
     supervised.start();
     await eventually('both', () => pidsSoFar().length === 2);
     const pids = pidsSoFar();
