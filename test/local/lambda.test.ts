@@ -189,7 +189,8 @@ describe('a function that fails', () => {
 
 describe('processes', () => {
   test('are added when all are busy, up to the bound, and surplus ones end when idle', async () => {
-    const waits = [1, 2, 3, 4].map(() => invoke(common, { do: 'wait', waitMs: 300 }));
+    // Enough work that a second process is up before the first has done it all, on a busy machine too.
+    const waits = Array.from({ length: 10 }, () => invoke(common, { do: 'wait', waitMs: 400 }));
     await until(() => endpoints.lambda.processIds(common).length === 2);
     const pids = (await Promise.all(waits)).map(({ value }) => (value as { pid: number }).pid);
     expect(new Set(pids).size).toBe(2);
