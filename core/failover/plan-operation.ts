@@ -144,14 +144,16 @@ export type PlanScene = Pick<PlanView, 'record' | 'lease' | 'reports' | 'proxies
  */
 export function planFailoverAnew(plan: OperationPlan, scene: PlanScene): OperationPlan {
   const { lease } = scene;
+  const replans = plan.replans + 1;
   return {
     ...plan,
     path: 'failover',
     from: lease.neverPromoted ? plan.from : lease.holder,
     target: null,
     epoch: lease.epoch,
-    catchup: failoverCatchup(scene),
-    replans: plan.replans + 1,
+    // New orders, not the old ones: their answers are of another time.
+    catchup: failoverCatchup(scene).map((order) => ({ ...order, attempt: replans + 1 })),
+    replans,
   };
 }
 
