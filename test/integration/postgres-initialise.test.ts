@@ -43,7 +43,7 @@ test('a new cluster has checksums, UTF-8, SCRAM passwords and the system identif
   );
 });
 
-test('a wrong password is refused over TCP, and so is the replication user in an application database', async () => {
+test('a wrong password is refused over TCP, the right one is not', async () => {
   const node = await sandbox.primary('node-1');
   const { default: pg } = await import('pg');
   const login = (user: string, password: string, database: string) => {
