@@ -1,0 +1,383 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  type ActionContext,
+  type ActionOutcome,
+  ActionRunner,
+  failed,
+  succeeded,
+} from '../../agent/action-runner.ts';
+import { LeaseKeeper } from '../../agent/lease-keeper.ts';
+import type { Lease } from '../../core/model/lease.ts';
+import { type Action, type ActionResult, actionId } from '../../core/model/operation.ts';
+import { aLease, aRecord } from '../support/host-states.ts';
+import { createMemoryStore, createMemoryTable, type MemoryTable } from '../support/memory-store.ts';
+import { sampleAction, sampleOperation } from '../support/samples.ts';
+import { type Line, type LineCall, slowStore } from '../support/slow-store.ts';
+
+const operation = 'c1-e1-a1';
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_000 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const anAction = (change: Partial<Action> = {}): Action => ({
+  ...sampleAction,
+  operation,
+  action: actionId(change.verb ?? 'follow', change.node ?? 'node2', 1),
+  node: 'node2',
+  verb: 'follow',
+  epoch: 1,
+  args: { node: 'node1' },
+  ...change,
+});
+
+interface Bench {
+  readonly table: MemoryTable;
+  readonly runner: ActionRunner;
+  readonly keeper: LeaseKeeper;
+  readonly calls: LineCall[];
+  /** Actions whose work was begun, in order. */
+  readonly begun: Action[];
+  readonly answered: { readonly token: string; readonly result: ActionResult }[];
+  line: (call: LineCall) => Line;
+  work: (action: Action, say: (line: string) => void, signal: AbortSignal) => Promise<ActionOutcome>;
+  answering: () => Promise<void>;
+}
+
+interface Options {
+  readonly lease?: Lease;
+  readonly incarnation?: string;
+  readonly readActions?: boolean;
+  readonly actions?: readonly Action[];
+}
+
+async function bench(options: Options = {}): Promise<Bench> {
+  const table = createMemoryTable();
+  table.record = aRecord({ operation: { id: operation, kind: 'switchover', executionArn: null } });
+  table.lease = options.lease ?? aLease();
+  table.operations.set(operation, { ...sampleOperation, id: operation });
+  for (const action of options.actions ?? [anAction()])
+    table.actions.set(`${operation}#${action.action}`, action);
+  const incarnation = options.incarnation ?? 'i2';
+  const now = (): number => Date.now();
+  const made = {
+    table,
+    begun: [],
+    answered: [],
+    line: () => ({}),
+    work: async () => succeeded('done'),
+    answering: async () => undefined,
+  } as unknown as Bench;
+  const { store, calls } = slowStore(createMemoryStore({ table }), (call) => made.line(call), now);
+  const keeper = new LeaseKeeper({
+    store,
+    writer: { node: 'node2', incarnation },
+    now,
+    renewalChange: () => ({}),
+    onHold: () => undefined,
+    onBaton: () => undefined,
+    onChange: () => undefined,
+    log: () => undefined,
+  });
+  const execute = async (action: Action, run: ActionContext): Promise<ActionOutcome> => {
+    made.begun.push(action);
+    return made.work(action, run.say, run.signal);
+  };
+  const runner = new ActionRunner({
+    store,
+    clients: {
+      warm: () => undefined,
+      startFailover: async () => 'exists',
+      answerTask: async (token, result) => {
+        made.answered.push({ token, result });
+        await made.answering();
+      },
+    },
+    keeper,
+    node: 'node2',
+    incarnation,
+    executors: { follow: execute, 'end-receiver': execute, 'acquire-and-promote': execute },
+    readActions: options.readActions ?? true,
+    now,
+    log: () => undefined,
+    onProgress: () => undefined,
+  });
+  await keeper.refresh();
+  return Object.assign(made, { runner, keeper, calls });
+}
+
+const item = (made: Bench, action = anAction()): Action => {
+  const found = made.table.actions.get(`${operation}#${action.action}`);
+  if (found === undefined) throw new Error('the action is gone');
+  return found;
+};
+const change = (made: Bench, part: Partial<Action>): void => {
+  made.table.actions.set(`${operation}#${anAction().action}`, { ...item(made), ...part });
+};
+const follow = (made: Bench, lines: string[] = [], action = anAction().action) =>
+  made.runner.follow(operation, action, (line) => lines.push(line));
+
+describe('an action', () => {
+  it('is found in the table, claimed, executed once and reported with its token', async () => {
+    const made = await bench();
+    change(made, { taskToken: 'token' });
+    made.runner.poke();
+    await pass(1_000);
+    expect(made.begun).toHaveLength(1);
+    expect(made.begun[0]).toMatchObject({ claimedBy: 'i2', status: 'claimed' });
+    expect(item(made)).toMatchObject({ status: 'succeeded', result: { ok: true, message: 'done' } });
+    expect(made.answered).toEqual([{ token: 'token', result: item(made).result }]);
+  });
+
+  it('is executed once though both ways bring it at the same moment, and both see its end', async () => {
+    const made = await bench();
+    made.line = ({ name }) => (name === 'claimAction' ? { answerMs: 30 } : { answerMs: 5 });
+    made.work = async (_action, say) => {
+      say('half way');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return succeeded('followed');
+    };
+    made.runner.poke();
+    const lines: string[] = [];
+    const first = follow(made, lines);
+    const second = follow(made);
+    await pass(200);
+    expect(made.runner.running()).toBe('follow');
+    await pass(1_000);
+    expect(made.begun).toHaveLength(1);
+    expect(await first).toMatchObject({ ok: true, message: 'followed' });
+    expect(await second).toEqual(await first);
+    expect(lines).toContain('half way');
+    expect(lines.at(-1)).toMatch(/^done: followed \[\d+ ms\]$/);
+    expect(made.runner.running()).toBeNull();
+  });
+
+  it('is told from the item when it was done before', async () => {
+    const made = await bench();
+    const result = { ok: true, error: '', message: 'long ago', ms: 1 };
+    change(made, { status: 'succeeded', claimedBy: 'i1', result });
+    const lines: string[] = [];
+    expect(await follow(made, lines)).toEqual(result);
+    expect(lines).toEqual(['already done: long ago']);
+    expect(made.begun).toEqual([]);
+  });
+
+  it("of another node, or of none, is nobody's", async () => {
+    const made = await bench({ actions: [anAction({ node: 'node3' })] });
+    made.runner.poke();
+    await pass(500);
+    expect(await follow(made, [], actionId('follow', 'node3', 1))).toBeNull();
+    expect(await follow(made, [], 'unknown')).toBeNull();
+    expect(made.begun).toEqual([]);
+  });
+
+  it('comes by Run Command alone where the table is not to be read', async () => {
+    const made = await bench({ readActions: false });
+    made.runner.poke();
+    await pass(1_000);
+    expect(made.begun).toEqual([]);
+    const result = follow(made);
+    await pass(10);
+    expect(await result).toMatchObject({ ok: true });
+  });
+
+  it('that throws is reported as failed, and the agent lives', async () => {
+    const made = await bench();
+    made.work = async () => {
+      throw new Error('a bug');
+    };
+    change(made, { taskToken: 'token' });
+    made.runner.poke();
+    await pass(100);
+    expect(item(made)).toMatchObject({
+      status: 'failed',
+      result: { ok: false, error: 'InvariantViolation' },
+    });
+    expect(made.answered[0]?.result.message).toContain('a bug');
+    expect(made.runner.running()).toBeNull();
+  });
+
+  it('that fails is reported as failed', async () => {
+    const made = await bench();
+    made.work = async () => failed('not-streaming', 'no stream', { timeline: 3 });
+    made.runner.poke();
+    await pass(100);
+    expect(item(made).result).toMatchObject({ ok: false, error: 'not-streaming', timeline: 3 });
+  });
+
+  it('is told when its time is over', async () => {
+    const made = await bench({ actions: [anAction({ timeoutMs: 700 })] });
+    made.work = (_action, _say, signal) =>
+      new Promise((resolve) =>
+        signal.addEventListener('abort', () => resolve(failed('timed-out', 'too long'))),
+      );
+    made.runner.poke();
+    await pass(699);
+    expect(item(made).result).toBeNull();
+    await pass(20);
+    expect(item(made).result).toMatchObject({ ok: false, error: 'timed-out', ms: 700 });
+  });
+});
+
+describe('a stale action', () => {
+  const expectRefused = async (made: Bench): Promise<void> => {
+    made.runner.poke();
+    expect(await follow(made, [], [...made.table.actions.values()][0]?.action)).toBeNull();
+    await pass(500);
+    expect(made.begun).toEqual([]);
+    expect([...made.table.actions.values()][0]?.status).toBe('ordered');
+  };
+
+  it('of an operation that is over is refused, also when this agent has not heard of its end yet', async () => {
+    const made = await bench();
+    expect(made.keeper.view().record?.operation?.id).toBe(operation);
+    made.table.record = aRecord({ version: 8, operation: null });
+    await expectRefused(made);
+  });
+
+  it('of an operation that another has replaced is refused', async () => {
+    const made = await bench();
+    made.table.record = aRecord({
+      version: 8,
+      operation: { id: 'other', kind: 'failover', executionArn: null },
+    });
+    await expectRefused(made);
+  });
+
+  it.each(['stop-and-release', 'end-receiver'] as const)(
+    '%s of an epoch that is over is refused',
+    async (verb) => {
+      const made = await bench({ actions: [anAction({ verb })] });
+      made.table.lease = aLease({ epoch: 2, holder: 'node3', seq: 200 });
+      await expectRefused(made);
+    },
+  );
+
+  it('follow is carried out after the promotion of its own operation', async () => {
+    const made = await bench({ lease: aLease({ epoch: 2, holder: 'node3' }) });
+    made.runner.poke();
+    await pass(100);
+    expect(made.begun).toHaveLength(1);
+  });
+
+  it('of an epoch that the table has gone back behind is refused', async () => {
+    await expectRefused(await bench({ actions: [anAction({ epoch: 2 })] }));
+  });
+
+  it('is not even claimed while what is current cannot be read; it is carried out later', async () => {
+    const made = await bench();
+    made.line = ({ name }) => (name === 'readHead' ? { lost: 'answer' } : {});
+    made.runner.poke();
+    await pass(1_000);
+    expect(item(made).status).toBe('ordered');
+    made.line = () => ({});
+    await pass(1_500);
+    expect(made.begun).toHaveLength(1);
+  });
+});
+
+describe('when answers are lost', () => {
+  it('a claim that landed is known again', async () => {
+    const made = await bench();
+    let lose = true;
+    made.line = ({ name }) => {
+      if (name !== 'claimAction' || !lose) return {};
+      lose = false;
+      return { lost: 'answer' };
+    };
+    made.runner.poke();
+    await pass(10_000);
+    expect(made.begun).toHaveLength(1);
+    expect(item(made).status).toBe('succeeded');
+  });
+
+  it('a result that landed still sends the token back', async () => {
+    const made = await bench();
+    change(made, { taskToken: 'token' });
+    let lose = true;
+    made.line = ({ name }) => {
+      if (name !== 'finishAction' || !lose) return {};
+      lose = false;
+      return { lost: 'answer' };
+    };
+    made.runner.poke();
+    await pass(10_000);
+    expect(made.begun).toHaveLength(1);
+    expect(made.answered).toEqual([{ token: 'token', result: item(made).result }]);
+  });
+
+  it('a result is written again until it is taken', async () => {
+    const made = await bench();
+    let failures = 2;
+    made.line = ({ name }) => {
+      if (name !== 'finishAction' || failures === 0) return {};
+      failures -= 1;
+      return { lost: 'request' };
+    };
+    made.runner.poke();
+    await pass(20_000);
+    expect(item(made).status).toBe('succeeded');
+    expect(made.begun).toHaveLength(1);
+  });
+
+  it('the agent outlives a store that throws, in each call, and a token that cannot be sent', async () => {
+    for (const name of ['readOperation', 'claimAction', 'finishAction'] as const) {
+      const made = await bench();
+      let throws = true;
+      made.line = (call) => ({ throws: call.name === name && throws });
+      made.runner.poke();
+      await pass(300);
+      throws = false;
+      await pass(1_000);
+      expect(made.begun).toHaveLength(1);
+      made.runner.stop();
+    }
+    const made = await bench();
+    change(made, { taskToken: 'token' });
+    made.answering = async () => {
+      throw new Error('a bug in the client');
+    };
+    const result = follow(made);
+    await pass(100);
+    expect(await result).toMatchObject({ ok: true });
+  });
+});
+
+describe('after the agent was restarted', () => {
+  it('an action that the former one had claimed is taken up again, and reported by the new one', async () => {
+    const made = await bench({
+      actions: [anAction({ status: 'claimed', claimedBy: 'i1', taskToken: 'token' })],
+    });
+    made.runner.poke();
+    await pass(200);
+    expect(made.begun).toHaveLength(1);
+    expect(item(made)).toMatchObject({ status: 'succeeded', claimedBy: 'i2' });
+    expect(made.answered).toHaveLength(1);
+  });
+
+  it('no action begins before the lease that the former one held is adopted', async () => {
+    const lease = aLease({ holder: 'node2', incarnation: 'i1' });
+    const made = await bench({ lease });
+    made.runner.poke();
+    await pass(1_000);
+    expect(made.begun).toEqual([]);
+    made.table.lease = { ...lease, incarnation: 'i2', seq: lease.seq + 1 };
+    made.keeper.readNow();
+    await pass(10);
+    expect(made.begun).toHaveLength(1);
+  });
+});
+
+it('a runner that was stopped claims nothing more', async () => {
+  const made = await bench();
+  made.line = () => ({ answerMs: 50 });
+  made.runner.poke();
+  await pass(60);
+  made.runner.stop();
+  await pass(5_000);
+  expect(made.begun).toEqual([]);
+});
