@@ -51,6 +51,7 @@ interface Request {
   readonly write: writes.LeaseWrite | null;
   /** The lease on which the write was decided. */
   readonly decidedOn: Lease | null;
+  readonly armedFor: string | null;
 }
 
 interface Response {
@@ -163,9 +164,10 @@ export class LeaseWorld {
     this.#send(host, writes.nameSuccessor(lease, `op${this.#ordinal}`, successor), lease, transit);
   }
 
-  acquire(host: Host, lease: Lease, transit: Transit): void {
+  /** `operation`: the one that the host was armed for, which need not be the one that the lease names now. */
+  acquire(host: Host, lease: Lease, operation: string, transit: Transit): void {
     const next = { ttlMs: this.ttlMs, members: lease.members, sync: asynchronous };
-    this.#send(host, writes.acquire(lease, writer(host), lease.operation ?? '', next), lease, transit);
+    this.#send(host, writes.acquire(lease, writer(host), operation, next), lease, transit, operation);
   }
 
   /** Proof by barring the host, or (`stop`) by an observed stop of its instance, which bars nothing. */
@@ -206,11 +208,25 @@ export class LeaseWorld {
     this.#receive(response);
   }
 
-  #send(host: Host, write: writes.LeaseWrite | null, decidedOn: Lease | null, transit: Transit): void {
+  #send(
+    host: Host,
+    write: writes.LeaseWrite | null,
+    decidedOn: Lease | null,
+    transit: Transit,
+    armedFor: string | null = null,
+  ): void {
     this.#ordinal += 1;
     const { id, incarnation } = host;
     const sentAtMs = this.clock(host);
-    const request: Request = { ordinal: this.#ordinal, host: id, incarnation, sentAtMs, write, decidedOn };
+    const request: Request = {
+      ordinal: this.#ordinal,
+      host: id,
+      incarnation,
+      sentAtMs,
+      write,
+      decidedOn,
+      armedFor,
+    };
     if (transit === 'request-late') {
       this.requests.push(request);
       if (this.requests.length > mostUnderWay) this.requests.shift();
@@ -293,6 +309,8 @@ export class LeaseWorld {
     }
     if (write.kind === 'seal') this.#checkDeadline(before);
     if (write.kind === 'acquire') {
+      require(before.successor === request.host, 'only the named successor acquires');
+      require(before.operation === request.armedFor, 'only the operation that was named acquires');
       for (const host of this.hosts)
         require(host.id === after.holder ||
           !this.isWritable(host), `${host.id} is writable while another acquires`);

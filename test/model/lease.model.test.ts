@@ -94,14 +94,15 @@ const adopt = withLease(
 const acquire = withLease(
   'acquire',
   (lease, host) => lease.state !== 'held' && lease.successor === host.id,
-  (world, host, lease, transit) => world.acquire(host, lease, transit),
+  (world, host, lease, transit) => world.acquire(host, lease, lease.operation ?? '', transit),
 );
 
-/** A node that was not named: what keeps it out must be the condition of its write. */
+/** By a node that was not named, or armed for another operation: its write's own condition must keep it out. */
 const acquireUnasked = withLease(
   'acquire-unasked',
   (lease) => lease.state !== 'held',
-  (world, host, lease, transit) => world.acquire(host, lease, transit),
+  (world, host, lease, transit, other) =>
+    world.acquire(host, lease, other === host.id ? 'another' : (lease.operation ?? ''), transit),
 );
 
 const nameSuccessor = withLease(
