@@ -134,6 +134,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
 }
 
 async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void): Promise<ProxyEndpoint> {
+  const { superuser } = config.secrets;
   const listener = (port: number) => ({ host: config.host, port });
   const opened = await ProxyEndpoint.open({
     programs: { haproxy: config.haproxyBin, pgbouncer: config.pgbouncerBin },
@@ -147,7 +148,8 @@ async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void)
     },
     pgbouncer: listener(config.ports.pgbouncer),
     nodes: [],
-    users: [{ name: config.secrets.superuser.name, secret: config.secrets.superuser.password }],
+    users: [{ name: superuser.name, secret: superuser.password }],
+    canary: { user: superuser.name, password: superuser.password, database: 'postgres' },
     poolSize: config.poolSize,
     onPauseExpired,
   });

@@ -2,6 +2,7 @@
  * A primary that dies or freezes without a word, as clients see it: who was in a statement gets one error, everybody else waits, and
  * all go on as soon as the endpoint is told of the new primary.
  */
+import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sendSignal } from '../../adapters/process.ts';
 import { EndpointBench } from './support/endpoint-bench.ts';
@@ -10,6 +11,25 @@ import { EndpointBench } from './support/endpoint-bench.ts';
 const outageMs = 1_000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A request for TLS is that long, and a start-up packet longer. */
+const sslRequestBytes = 8;
+
+/** Answers as PostgreSQL does during crash recovery, for as long as a test needs it: each login is refused with 57P03. */
+async function playStartingUp(port: number): Promise<() => Promise<void>> {
+  const message = Buffer.from('SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0');
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(message.length + 4);
+  const refusal = Buffer.concat([Buffer.from('E'), length, message]);
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (asked) =>
+      asked.length === sslRequestBytes ? socket.write('N') : socket.end(refusal),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return () => new Promise((resolve) => server.close(() => resolve()));
+}
 
 describe('an unplanned change of primary', () => {
   let bench: EndpointBench;
@@ -24,8 +44,7 @@ describe('an unplanned change of primary', () => {
     const writers = await bench.writers(4);
     const idle = await bench.client();
     await idle.query('select 1');
-    await bench.first.postgres.killAll('the host died', 5_000);
-    bench.rest.first.role = null;
+    await bench.crashFirst();
     // Queries begun during the outage, by clients old and new: they wait.
     const early = idle.query('select pg_is_in_recovery() as standby');
     await sleep(outageMs);
@@ -74,6 +93,22 @@ describe('an unplanned change of primary', () => {
     for (const { errors } of writers) expect(errors.length).toBeLessThanOrEqual(1);
     expect((await bench.endpoint.status()).paused).toBe(false);
     await Promise.all([...crowd, ...arrivals, idle].map((client) => client.end().catch(() => undefined)));
+  });
+
+  it('keeps clients waiting, with no error but for a statement, while the primary restarts in place', async () => {
+    const writers = await bench.writers(4);
+    await bench.crashFirst();
+    const startingUp = await playStartingUp(bench.first.port);
+    const arrived = await bench.client();
+    const late = arrived.query('select 1 as one');
+    await sleep(outageMs);
+    await startingUp();
+    await bench.sandbox.startNode(bench.first, 'primary');
+    bench.rest.first.role = 'primary';
+    expect((await late).rows).toEqual([{ one: 1 }]);
+    await Promise.all(writers.map((writer) => writer.progresses(20, 10_000)));
+    for (const { errors } of writers) expect(errors.length).toBeLessThanOrEqual(1);
+    await arrived.end();
   });
 
   it('refuses a route of an older epoch and keeps the newer one', async () => {

@@ -121,9 +121,10 @@ describe('the endpoint of a proxy host', () => {
     const ended = new Promise((resolve) => direct.once('end', resolve));
     expect(await bench.endpoint.routeTo({ ...second, nodeId: 'third', epoch: 3 })).toEqual({ kind: 'done' });
     await ended;
-    const { rows } = await client.query('select pg_is_in_recovery() as standby');
+    const there = await bench.client('primary');
+    const { rows } = await there.query('select pg_is_in_recovery() as standby');
     expect(rows).toEqual([{ standby: true }]);
-    await client.end();
+    await Promise.all([there.end(), client.end()]);
   });
 
   it('names what is wrong with a node instead of passing it on to HAProxy', async () => {

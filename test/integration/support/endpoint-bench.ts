@@ -149,6 +149,16 @@ export class EndpointBench {
       .filter((row) => !present.has(row));
   }
 
+  /**
+   * All processes of the first node die at once, as with their host. (A fence kills them one after the other, the postmaster last: it
+   * would take a connection in between and drop it in its login, which a dead host does not.)
+   */
+  async crashFirst(): Promise<void> {
+    for (const { pid } of this.first.postgres.findProcesses()) sendSignal(pid, 'SIGKILL');
+    await this.first.postgres.killAll('the host died', 10_000);
+    this.rest.first.role = null;
+  }
+
   /** Stops the first node cleanly and makes the second the primary, as the agents of both do in a switchover. */
   async handOver(): Promise<void> {
     const stopped = await this.first.postgres.stopFast(10_000);

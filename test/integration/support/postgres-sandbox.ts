@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { afterAll } from 'vitest';
 import {
   describeMissing,
   findInstallation,
@@ -56,12 +57,46 @@ export async function freePort(): Promise<number> {
   });
 }
 
+const endings = new Set<() => void>();
+let listening = false;
+
+/** Runs something when this process ends, by whatever it can notice: test workers are ended by SIGTERM. */
+function atEnd(run: () => void): () => void {
+  if (!listening) {
+    listening = true;
+    process.once('exit', endAll);
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, endBySignal);
+    process.once('disconnect', endAll);
+  }
+  endings.add(run);
+  return () => endings.delete(run);
+}
+
+function endAll(): void {
+  for (const run of endings) run();
+  endings.clear();
+}
+
+function endBySignal(): void {
+  endAll();
+  process.exit(1);
+}
+
 const CREDENTIALS = {
   superuser: { name: 'postgres', password: "super: user's \\ secret" },
   replication: { name: 'replicator', password: 'replication secret' },
 };
 
 let template: Promise<string> | null = null;
+let templateFolder: string | null = null;
+
+/** After the tests of a file, in their own time: a worker that is ended has half a second. */
+function removeTemplate(): void {
+  if (templateFolder !== null) rmSync(templateFolder, { recursive: true, force: true });
+  templateFolder = null;
+  template = null;
+}
+if (process.env.VITEST !== undefined) afterAll(removeTemplate);
 
 /** One initdb for all tests of a file: the data directory of a cluster that was made and never started. */
 function templateCluster(installation: Installation, runAs: RunAs | null): Promise<string> {
@@ -71,7 +106,8 @@ function templateCluster(installation: Installation, runAs: RunAs | null): Promi
 
 async function makeTemplate({ binDir }: Installation, runAs: RunAs | null): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'leasehold-template-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  templateFolder = folder;
+  atEnd(removeTemplate);
   chmodSync(folder, 0o755);
   const node = new PostgresNode({
     nodeName: 'template',
@@ -101,14 +137,14 @@ export class PostgresSandbox {
   readonly runAs: RunAs | null;
   readonly #nodes: SandboxNode[] = [];
   readonly #clients: pg.Client[] = [];
-  readonly #onExit = () => this.#killNow();
+  readonly #forget: () => void;
 
   private constructor(installation: Installation) {
     this.installation = installation;
     this.runAs = sandboxUser();
     this.folder = mkdtempSync(join(tmpdir(), 'leasehold-'));
     chmodSync(this.folder, 0o755);
-    process.once('exit', this.#onExit);
+    this.#forget = atEnd(() => this.#killNow());
   }
 
   static async create(): Promise<PostgresSandbox> {
@@ -227,7 +263,7 @@ export class PostgresSandbox {
 
   /** Ends all servers and removes their files. */
   async dispose(): Promise<void> {
-    process.removeListener('exit', this.#onExit);
+    this.#forget();
     for (const client of this.#clients) void client.end().catch(() => undefined);
     for (const { postgres } of this.#nodes) postgres.close();
     const evidence = await Promise.all(

@@ -1,0 +1,119 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sendSignal } from '../../adapters/process.ts';
+import {
+  type ClusterSandbox,
+  eventually,
+  openClusterSandbox,
+  threeNodes,
+} from './support/cluster-sandbox.ts';
+import { eventsOf, eventsSince, operate } from './support/operations.ts';
+
+const file = threeNodes({ lease: { ttlMs: 3_000, heartbeatMs: 500 } });
+const wholeMs = 90_000;
+
+let sandbox: ClusterSandbox;
+
+beforeAll(async () => {
+  sandbox = await openClusterSandbox(file);
+});
+beforeEach(async () => {
+  await sandbox.cluster.untilWhole(wholeMs);
+});
+afterAll(async () => {
+  await sandbox?.close();
+});
+
+const folderOf = (node: string): string => join(sandbox.project, '.leasehold', 'main', 'hosts', node);
+
+/** Writes that are acknowledged and never reach a standby: the walsenders are stopped first. */
+async function diverge(primary: string, table: string): Promise<void> {
+  const { cluster } = sandbox;
+  await cluster.query(primary, `create table ${table} (id int primary key)`);
+  await eventually('the table on every standby', async () => {
+    const standbys = cluster.wanted.nodes.filter((node) => node !== primary);
+    const seen = await Promise.all(
+      standbys.map((node) => cluster.query(node, `select to_regclass('${table}') as t`)),
+    );
+    return seen.every((rows) => (rows[0] as { t: string | null }).t !== null);
+  });
+  const senders = await cluster.query<{ pid: number }>(primary, 'select pid from pg_stat_replication');
+  for (const { pid } of senders) sendSignal(pid, 'SIGSTOP');
+  await cluster.query(primary, `insert into ${table} select generate_series(1, 1000)`);
+}
+
+async function killAndAwaitSuccessor(primary: string): Promise<string> {
+  const { cluster } = sandbox;
+  await cluster.killHost(primary);
+  return await eventually(
+    'another primary',
+    async () => {
+      const now = await cluster.primary().catch(() => primary);
+      const head = await cluster.store().readHead();
+      const stable = head.kind === 'ok' && head.value.record?.failoverState === 'stable';
+      return now === primary || !stable ? null : now;
+    },
+    60_000,
+  );
+}
+
+describe('a failover', () => {
+  it('brings a diverged old primary back by pg_rewind, and writes down what was lost', async () => {
+    const { cluster } = sandbox;
+    const primary = await cluster.primary();
+    const before = await eventsOf(cluster);
+    await diverge(primary, 'lost_by_rewind');
+    const successor = await killAndAwaitSuccessor(primary);
+    await cluster.bootHost(primary);
+    await cluster.untilWhole(wholeMs);
+    const events = await eventsSince(cluster, before);
+    expect(events).toContain(`${primary} node_rewound`);
+    expect(events).toContain(`${primary} wal_discarded`);
+    for (const node of [primary, successor]) {
+      expect(await cluster.query(node, 'select count(*)::int as n from lost_by_rewind')).toEqual([{ n: 0 }]);
+    }
+    expect(readdirSync(join(folderOf(primary), 'lost-writes')).length).toBeGreaterThan(0);
+  });
+
+  it('brings an old primary back as it is when its log ends before the fork', async () => {
+    const { cluster } = sandbox;
+    const primary = await cluster.primary();
+    await cluster.query(primary, 'checkpoint');
+    const before = await eventsOf(cluster);
+    await killAndAwaitSuccessor(primary);
+    await cluster.bootHost(primary);
+    await cluster.untilWhole(wholeMs);
+    const events = await eventsSince(cluster, before);
+    expect(events.filter((event) => /node_rewound|node_rebuilt|wal_discarded/.test(event))).toEqual([]);
+  });
+
+  it('rebuilds an old primary when a rewind cannot work, and keeps its former data directory', async () => {
+    const { cluster } = sandbox;
+    const primary = await cluster.primary();
+    const before = await eventsOf(cluster);
+    await diverge(primary, 'lost_by_rebuild');
+    await killAndAwaitSuccessor(primary);
+    // Without its log there is nothing that pg_rewind could follow back to the fork.
+    const log = join(folderOf(primary), 'data', 'pgdata', 'pg_wal');
+    for (const name of readdirSync(log)) if (/^[0-9A-F]{24}/.test(name)) rmSync(join(log, name));
+    await cluster.bootHost(primary);
+    await cluster.untilWhole(wholeMs);
+    expect(await eventsSince(cluster, before)).toContain(`${primary} node_rebuilt`);
+    const kept = readdirSync(join(folderOf(primary), 'data')).filter((name) => name.includes('.kept-'));
+    expect(kept.length).toBeGreaterThan(0);
+  });
+
+  it('asked for by an operator while the primary lives, hands over without a loss', async () => {
+    const { cluster } = sandbox;
+    const primary = await cluster.primary();
+    expect(await operate(cluster, { kind: 'failover' })).toMatchObject({ status: 'SUCCEEDED' });
+    expect(await cluster.primary()).not.toBe(primary);
+  });
+
+  it('stops the host that gave no proof through EC2, which had gone on calling it running', async () => {
+    const { cluster } = sandbox;
+    const events = (await eventsOf(cluster)).filter((event) => event.kind === 'host_fencing_requested');
+    expect(events.length).toBeGreaterThan(0);
+  });
+});
