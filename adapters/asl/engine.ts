@@ -97,6 +97,11 @@ export class AslEngine {
     };
   }
 
+  /** Compiles a definition ahead of its first execution. Throws `DefinitionError` when it is not understood in full. */
+  prepare(definition: string): void {
+    this.#compile(definition);
+  }
+
   /**
    * Starts an execution of this name with this input (JSON text), or returns the open one that was started with the same
    * bytes. Throws `DefinitionError`, and `StoreError` when it could not be written down: then nothing was started.

@@ -3,7 +3,6 @@
 
 import { randomUUID } from 'node:crypto';
 import { type AslClock, systemClock } from '../../adapters/asl/clock.ts';
-import { compileDefinition } from '../../adapters/asl/definition.ts';
 import { AslEngine, type ResumeReport } from '../../adapters/asl/engine.ts';
 import type { ExecutionStatus } from '../../adapters/asl/execution.ts';
 import type { ExecutionStore, StoreError } from '../../adapters/asl/execution-store.ts';
@@ -73,12 +72,12 @@ export function createStepFunctions(options: StepFunctionsOptions): StepFunction
   const { stateMachines, folder, region, accountId, clock = systemClock } = options;
   const store = options.store ?? (folder === undefined ? undefined : createFileStore(folder));
   if (store === undefined) throw new Error('createStepFunctions needs a folder or a store');
+  const engine = new AslEngine({ ...options, store, clock });
   for (const machine of stateMachines) {
     const tail = `:states:${region}:${accountId}:stateMachine:${machine.name}`;
     if (!machine.arn.endsWith(tail)) throw new Error(`the ARN ${machine.arn} must end with ${tail}`);
-    compileDefinition(machine.definition);
+    engine.prepare(machine.definition);
   }
-  const engine = new AslEngine({ ...options, store, clock });
   const machines = new Map(stateMachines.map((machine) => [machine.arn, machine]));
   const service: Service = { machines, engine, createdMs: clock.now() };
   return {

@@ -224,6 +224,28 @@ describe('Catch', () => {
     expect(types(h, arn).slice(-3)).toEqual(['TaskFailed', 'EvaluationFailed', 'ExecutionFailed']);
   });
 
+  it('of a Parallel leaves nothing of it behind for the next one', async () => {
+    const h = createHarness(async (task) => (task.stateName === 'Bad' ? failing('Broken')() : 'fine'));
+    const ItemProcessor = { StartAt: 'Ask', States: { Ask: call('f', '{% $states.context.Map.Item %}') } };
+    const branch = (name: string) => ({ StartAt: name, States: { [name]: call('f') } });
+    const States = {
+      Both: {
+        Type: 'Parallel',
+        Branches: [branch('Good'), branch('Bad')],
+        Catch: [{ ErrorEquals: ['Broken'], Next: 'Each' }],
+        End: true,
+      },
+      Each: { Type: 'Map', Items: ['x'], ItemProcessor, Next: 'Last' },
+      Last: { Type: 'Parallel', Branches: [branch('One')], End: true },
+    };
+    const arn = h.start({ StartAt: 'Both', States });
+    await settle();
+    expect(h.output(arn)).toEqual(['fine']);
+    const payload = (index: number) =>
+      h.invocations.map((task) => task.arguments as JsonObject)[index]?.Payload;
+    expect(payload(2)).toEqual({ Index: 0, Value: 'x' });
+  });
+
   it('of a Parallel stops the other branches where they stand', async () => {
     const h = createHarness((task: TaskInvocation) =>
       task.stateName === 'Bad' ? failing('Broken')() : new Promise(() => {}),
@@ -237,16 +259,18 @@ describe('Catch', () => {
           { StartAt: 'Nap', States: { Nap: { Type: 'Wait', Seconds: 60, End: true } } },
           { StartAt: 'Quick', States: { Quick: { Type: 'Pass', End: true } } },
         ],
-        Catch: [{ ErrorEquals: ['Broken'], Output: 'caught', Next: 'Done' }],
+        Catch: [{ ErrorEquals: ['Broken'], Output: 'caught', Next: 'Later' }],
         End: true,
       },
-      Done: { Type: 'Succeed' },
+      Later: { Type: 'Wait', Seconds: 1, End: true },
     };
     const arn = h.start({ StartAt: 'Both', States });
     await settle();
-    expect(h.output(arn)).toBe('caught');
+    // The branches are stopped at once, not when the execution ends.
     expect(h.invocations[0]?.signal.aborted).toBe(true);
-    expect(h.clock.timers()).toBe(0);
+    expect(h.clock.timers()).toBe(1);
+    await h.clock.advance(1000);
+    expect(h.output(arn)).toBe('caught');
     const lines = h.transcript(arn);
     const at = lines.findIndex((line) => line.includes('TaskFailed error=Broken'));
     const failedId = at + 1;
@@ -316,6 +340,29 @@ describe('a time-out', () => {
     answer('late');
     await settle();
     expect(h.transcript(arn)).toHaveLength(6);
+  });
+
+  it('of an attempt aborts it, and its late result does not count for the next attempt', async () => {
+    const answers: ((value: Json) => void)[] = [];
+    const h = createHarness(() => new Promise((resolve) => answers.push(resolve)));
+    const Ask = call(
+      'f',
+      {},
+      { TimeoutSeconds: 5, Retry: [{ ErrorEquals: ['States.Timeout'] }], Next: 'Later' },
+    );
+    const arn = h.start({ StartAt: 'Ask', States: { Ask, Later: { Type: 'Wait', Seconds: 60, End: true } } });
+    await h.clock.advance(6000);
+    expect(h.invocations.map((task) => task.signal.aborted)).toEqual([true, false]);
+    answers[0]?.('first');
+    await settle();
+    expect(types(h, arn).at(-1)).toBe('TaskStarted');
+    answers[1]?.('second');
+    await settle();
+    // Nothing of the task is left: only the Wait has a timer, and a task that returned is not told to stop.
+    expect(h.clock.timers()).toBe(1);
+    expect(h.invocations[1]?.signal.aborted).toBe(false);
+    await h.clock.advance(60_000);
+    expect(h.output(arn)).toBe('second');
   });
 
   it('of a heartbeat is put off by each heartbeat and is caught by its own name', async () => {
@@ -390,7 +437,10 @@ describe('a limit', () => {
     const h = createHarness(async () => big);
     const Catch = [{ ErrorEquals: ['States.ALL'], Next: 'Done' }];
     const result = h.start(
-      { StartAt: 'Ask', States: { Ask: call('f', {}, { Catch, End: true }), Done: { Type: 'Succeed' } } },
+      {
+        StartAt: 'Ask',
+        States: { Ask: call('f', {}, { Catch, Output: 'small', End: true }), Done: { Type: 'Succeed' } },
+      },
       {},
       'a',
     );

@@ -5,7 +5,7 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Execution, JournalRecord } from '../../adapters/asl/execution.ts';
+import { type Execution, foldRecords, type JournalRecord } from '../../adapters/asl/execution.ts';
 import { createMemoryStore, type ExecutionStore, StoreError } from '../../adapters/asl/execution-store.ts';
 import { AslTaskError } from '../../adapters/asl/failure.ts';
 import { createFileStore } from '../../adapters/asl/file-store.ts';
@@ -274,6 +274,29 @@ describe('an execution whose process dies', () => {
     expect(again.execution(left).status).toBe('SUCCEEDED');
   });
 
+  it('between entering a Wait and setting its timer waits no longer than it was told', async () => {
+    const inner = createMemoryStore();
+    const h = createHarness(undefined, { store: dyingAfter(inner, 1) });
+    const arn = h.start({ StartAt: 'Nap', States: { Nap: { Type: 'Wait', Seconds: 10, End: true } } });
+    await settle();
+    const again = createHarness(undefined, { store: inner, clock: createFakeClock(h.clock.now() + 8000) });
+    again.engine.resume();
+    await again.clock.advance(2000);
+    expect(again.execution(arn)).toMatchObject({ status: 'SUCCEEDED', stopMs: h.clock.now() + 10_000 });
+  });
+
+  it('while it is redriven goes on with the redrive', async () => {
+    const store = createMemoryStore();
+    const h = createHarness(undefined, { store });
+    const arn = h.start({ StartAt: 'Ask', TimeoutSeconds: 5, States: { Ask: call('f') } });
+    await h.clock.advance(5000);
+    expect(h.engine.redrive(arn, null)).toMatchObject({ kind: 'redriven' });
+    const again = createHarness(async () => 'now', { store, clock: createFakeClock(h.clock.now()) });
+    expect(again.engine.resume()).toEqual({ resumed: [arn], damaged: [] });
+    await settle();
+    expect(again.execution(arn)).toMatchObject({ status: 'SUCCEEDED', redriveCount: 1 });
+  });
+
   it('gives a silent task its heartbeat anew, for nobody could have taken one', async () => {
     const store = createMemoryStore();
     const h = createHarness(async () => null, { store });
@@ -342,6 +365,43 @@ describe('a store that cannot write', () => {
     expect(h.engine.answer(token, { kind: 'succeeded', result: 2 })).toBe('accepted');
     await settle();
     expect(h.output(arn)).toBe(2);
+  });
+
+  it('does not bring back a lane that was stopped while its record waited to be written', async () => {
+    let full = false;
+    const store = createMemoryStore();
+    let fail: (error: Error) => void = () => {};
+    const Both = {
+      Type: 'Parallel',
+      Branches: [
+        { StartAt: 'Nap', States: { Nap: { Type: 'Wait', Seconds: 1, End: true } } },
+        { StartAt: 'Ask', States: { Ask: call('f') } },
+      ],
+      Catch: [{ ErrorEquals: ['Broken'], Next: 'Later' }],
+      End: true,
+    };
+    const Later = { Type: 'Wait', Seconds: 60, Output: 'later', End: true };
+    const h = createHarness(
+      () =>
+        new Promise((_, reject) => {
+          fail = reject;
+        }),
+      { store: failing(store, () => full) },
+    );
+    const arn = h.start({ StartAt: 'Both', States: { Both, Later } });
+    await settle();
+    full = true;
+    await h.clock.advance(1500);
+    full = false;
+    fail(new AslTaskError('Broken'));
+    await h.clock.advance(1000);
+    const lanes = [...(foldRecords(store.read('failover/one'))?.lanes ?? [])];
+    expect(lanes.map(([id, lane]) => [id, lane.id, lane.stateName])).toEqual([[1, 1, 'Later']]);
+    const again = createHarness(undefined, { store, clock: createFakeClock(h.clock.now()) });
+    again.engine.resume();
+    await again.clock.advance(60_000);
+    expect(again.output(arn)).toBe('later');
+    checkChain(again.events(arn));
   });
 
   it('delays what comes from inside by a second, and loses neither a result nor a transition', async () => {

@@ -193,6 +193,18 @@ describe('a state machine runs', () => {
     expect(h.output(arn)).toEqual([true, 1]);
   });
 
+  it('a Wait that is longer than a timer of Node can be', async () => {
+    const h = createHarness();
+    const arn = h.start({
+      StartAt: 'Long',
+      States: { Long: { Type: 'Wait', Seconds: 3_000_000, End: true } },
+    });
+    await h.clock.advance(2_999_999_999);
+    expect(h.execution(arn).status).toBe('RUNNING');
+    await h.clock.advance(1);
+    expect(h.execution(arn).status).toBe('SUCCEEDED');
+  });
+
   it('Succeed with an output, and Fail with an evaluated error', async () => {
     const h = createHarness();
     const good = h.start(

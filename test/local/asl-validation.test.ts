@@ -124,7 +124,7 @@ const U = 'UNSUPPORTED_JSONATA_EXPRESSION';
 describe('a definition', () => {
   it('without a problem is accepted, here and by an independent validator', () => {
     expect(problemsOf(JSON.stringify(full()))).toEqual([]);
-    const elsewhere = validateElsewhere(full() as unknown as Parameters<typeof validateElsewhere>[0]);
+    const elsewhere = validateElsewhere(full());
     expect(elsewhere.errors).toEqual([]);
   });
 
