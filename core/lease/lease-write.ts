@@ -2,7 +2,7 @@
  * Every write that may ever be made to the lease item, as data: what must be found there, and what is set. The
  * DynamoDB adapter turns a `LeaseWrite` into one conditional UpdateItem; the simulator and the model tests apply the
  * same value to memory with `applyLeaseWrite`. Upholds L1 (one holder an epoch) and L2 (a delayed write never lands
- * on a newer state): all writes but a renewal name the `seq` they were decided on.
+ * on a newer state): all writes but a renewal that changes nothing name the `seq` they were decided on.
  *
  * | write          | by whom             | expects                                             | leads to           |
  * |----------------|---------------------|-----------------------------------------------------|--------------------|
@@ -97,13 +97,21 @@ function asHolder(seen: Lease, writer: Writer): LeaseExpectation {
   return { states: ['held'], epoch: seen.epoch, holder: writer.node, incarnation: writer.incarnation };
 }
 
-/** Not conditional on `seq`, so that repeating a renewal whose answer was lost is harmless. */
+/**
+ * Not conditional on `seq`, so that repeating a renewal whose answer was lost is harmless; but one that changes something is,
+ * for landing late it would undo a newer change. Refused, it says less than a plain one: read before believing that the lease is lost.
+ */
 export function renew(
   seen: Lease,
   writer: Writer,
   change: { readonly members?: readonly NodeId[]; readonly timeline?: number } = {},
 ): LeaseWrite {
-  return { kind: 'renew', expect: asHolder(seen, writer), set: change };
+  const changes = Object.keys(change).length > 0;
+  return {
+    kind: 'renew',
+    expect: { ...asHolder(seen, writer), ...(changes ? { seq: seen.seq } : {}) },
+    set: change,
+  };
 }
 
 /** The holder tells successor and proxies that it is about to stop for `operation`. */

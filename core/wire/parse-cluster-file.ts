@@ -58,6 +58,9 @@ export const embeddedLeaseTimes = { ttlMs: 2000, heartbeatMs: 500 } as const;
 export const defaultPostgresVersion = 15;
 const defaultPoolSize = 50;
 
+/** Below it, what is left of a ttl when a fence begins (0.35 of it) is less than the time that stopping everything takes. */
+const leastTtlMs = 1000;
+
 /** More than this is a mistake: each synchronous name and slot costs the primary. */
 export const mostNodes = 15;
 const mostProxies = 15;
@@ -165,7 +168,7 @@ function readLeaseTimes(value: unknown): { ttlMs: number; heartbeatMs: number } 
   if (value === undefined) return embeddedLeaseTimes;
   const lease = readKnownFields(value, 'lease', ['ttlMs', 'heartbeatMs']);
   const times = {
-    ttlMs: readInteger(lease['ttlMs'], 'lease.ttlMs', 500, 300_000),
+    ttlMs: readInteger(lease['ttlMs'], 'lease.ttlMs', leastTtlMs, 300_000),
     heartbeatMs: readInteger(lease['heartbeatMs'], 'lease.heartbeatMs', 100, 60_000),
   };
   const wrong = checkLeaseTimes(times);

@@ -127,6 +127,14 @@ export class LeaseWorld {
     this.#send(host, writes.renew(lease, writer(host)), lease, transit);
   }
 
+  /** The holder says something in its renewal, here which members there are. */
+  change(host: Host, lease: Lease, transit: Transit): void {
+    const members = this.hosts
+      .map(({ id }) => id)
+      .filter((id) => id === lease.holder || this.#ordinal % 2 === 0);
+    this.#send(host, writes.renew(lease, writer(host), { members }), lease, transit);
+  }
+
   adopt(host: Host, lease: Lease, transit: Transit): void {
     this.#send(host, writes.adopt(lease, writer(host)), lease, transit);
   }
@@ -255,7 +263,8 @@ export class LeaseWorld {
     const nowMs = this.clock(host);
     if (refused) {
       // Gone, whatever else: at once.
-      if (request.write?.kind === 'renew' && host.hold?.epoch === request.decidedOn?.epoch) host.hold = null;
+      const plain = request.write?.kind === 'renew' && request.write.set.members === undefined;
+      if (plain && host.hold?.epoch === request.decidedOn?.epoch) host.hold = null;
       return;
     }
     const watch = watched(host.watch, lease, nowMs, request.ordinal > host.watchedAt);

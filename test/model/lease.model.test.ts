@@ -155,6 +155,14 @@ const weighted: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
     ),
   ],
   [5, renew],
+  [
+    1,
+    withLease(
+      'change',
+      (lease, host) => mine(lease, host) && mayBeHeld(lease, host),
+      (world, host, lease, transit) => world.change(host, lease, transit),
+    ),
+  ],
   [4, adopt],
   [
     1,

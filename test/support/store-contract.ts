@@ -65,12 +65,21 @@ export function storeContract(fresh: () => ClusterStore): void {
     test('is renewed any number of times on one reading, by its holder and incarnation only', async () => {
       const lease = await held();
       await write(leaseWrites.renew(lease, node1));
-      const renewed = await write(leaseWrites.renew(lease, node1, { members: ['node1'], timeline: 2 }));
-      expect(renewed).toEqual({ ...lease, seq: 3, members: ['node1'], timeline: 2 });
+      const renewed = await write(leaseWrites.renew(lease, node1));
+      expect(renewed).toEqual({ ...lease, seq: 3 });
       expect(await store.writeLease(leaseWrites.renew(lease, node2))).toEqual(refused);
       const other = { node: 'node1', incarnation: 'a2' };
       expect(await store.writeLease(leaseWrites.renew(lease, other))).toEqual(refused);
       expect(await readLease()).toEqual(renewed);
+    });
+
+    test('is changed by a renewal only as it was read', async () => {
+      const lease = await held();
+      const change = { members: ['node1'], timeline: 2 };
+      const changed = await write(leaseWrites.renew(lease, node1, change));
+      expect(changed).toEqual({ ...lease, seq: 2, members: ['node1'], timeline: 2 });
+      expect(await store.writeLease(leaseWrites.renew(lease, node1, { members }))).toEqual(refused);
+      expect(await readLease()).toEqual(changed);
     });
 
     test('goes from hand to hand: announce, release, acquire', async () => {

@@ -46,6 +46,12 @@ const rows: Readonly<Record<string, Row>> = {
     guards: [...seen, 'holder'],
   },
   renew: { write: writes.renew(held, me), decidedOn: held, states: ['held'], guards: asHolder },
+  'renew with a change': {
+    write: writes.renew(held, me, { members: ['node1'] }),
+    decidedOn: held,
+    states: ['held'],
+    guards: [...asHolder, 'seq'],
+  },
   announce: {
     write: writes.announce(held, me, 'op2', 'node3'),
     decidedOn: held,
