@@ -12,7 +12,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import type { FunctionName } from './names.ts';
+import { type FunctionName, stateMachineName } from './names.ts';
 
 export interface WorkflowFunctionProps {
   readonly name: FunctionName;
@@ -56,10 +56,21 @@ export class WorkflowFunction extends Construct {
       logGroup,
       environment: { ...props.environment, NODE_OPTIONS: '--enable-source-maps' },
     });
-    Validations.of(this.role).acknowledge({
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason:
-        'X-Ray takes segments, Run Command gives invocations and EC2 describes instances under no narrower resource.',
-    });
+    const here = '<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>';
+    Validations.of(this.role).acknowledge(
+      {
+        id: 'AwsSolutions-IAM5[Resource::*]',
+        reason:
+          'X-Ray takes segments, Run Command gives invocations and EC2 describes instances under no narrower resource.',
+      },
+      {
+        id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:instance/*]',
+        reason: "Hosts come and go: a condition on the cluster's tag says which.",
+      },
+      {
+        id: `AwsSolutions-IAM5[Resource::arn:${here}:execution:${stateMachineName(this)}:*]`,
+        reason: 'Executions of this one state machine; their names are not known beforehand.',
+      },
+    );
   }
 }
