@@ -6,11 +6,13 @@
  *   route   null (connections wait) -> routeTo -> a node's epoch -> cut or a newer routeTo -> ...
  *   clients open -> pause -> paused -> resume, the pause's expiry or a failed pause -> open
  * A planned change: pause, (old primary stops, new one promotes), routeTo, resume: no client sees an error.
- * An unplanned one: cut, routeTo: who was in a transaction sees one error; the others wait in HAProxy, without a pause.
+ * An unplanned one: the canary falls silent, clients are held; cut, routeTo: who was in a transaction sees one error, the others wait.
+ * A primary that is started in place: the canary falls silent and sings again; the same for clients, and no order is needed.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunAs } from '../process.ts';
+import { Canary } from './canary.ts';
 import type { HaproxyOptions, HaproxyResult, HaproxyState } from './haproxy.ts';
 import { Haproxy, upstreamOf } from './haproxy.ts';
 import type { CheckPolicy, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
@@ -18,7 +20,7 @@ import { ownFolder, writeWhole } from './kept-process.ts';
 import type { PauseResult, PgbouncerOptions, ResumeResult } from './pgbouncer.ts';
 import { Pgbouncer } from './pgbouncer.ts';
 import type { PoolUser } from './pgbouncer-config.ts';
-import { usualIgnoredParameters } from './pgbouncer-config.ts';
+import { isVerifier, usualIgnoredParameters } from './pgbouncer-config.ts';
 import type { PoolCounts } from './pgbouncer-console.ts';
 import type { ProgramFailure } from './program-failure.ts';
 
@@ -33,6 +35,11 @@ export interface EndpointOptions {
   readonly pgbouncer: { readonly host: string; readonly port: number };
   readonly nodes: readonly NodeAddress[];
   readonly users: readonly PoolUser[];
+  /**
+   * Who keeps one connection to the primary, to notice at once that it went: by default the first user with a plain secret, in the
+   * database `postgres`. Null: nobody, and clients may see an error for it.
+   */
+  readonly canary?: CanaryUser | null;
   /** Server connections per database and user. */
   readonly poolSize: number;
   readonly maxClients?: number;
@@ -42,6 +49,12 @@ export interface EndpointOptions {
   readonly authQuery?: { readonly user: string; readonly query: string } | null;
   /** Called when a pause ended by itself, with the route it opened to: null, for nobody vouched for any. */
   readonly onPauseExpired?: () => void;
+}
+
+export interface CanaryUser {
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
 }
 
 /** Whom to route to, by which right. */
@@ -82,6 +95,8 @@ interface Remembered {
 
 /** After cancelled transactions, the pause has this long to come about. */
 const cancelledDrainMs = 250;
+/** Clients are held from the first moment; how long to wait for what is still open, before others get their turn. */
+const holdDrainMs = 30;
 const defaultCheck: CheckPolicy = { intervalMs: 500, failures: 3 };
 const defaults = { maxClients: 1_000, patienceMs: 60_000 };
 
@@ -94,8 +109,9 @@ export class ProxyEndpoint {
   #nodes: readonly NodeAddress[];
   /** `pause` succeeded, and nothing has ended it since. */
   #paused = false;
-  /** `cut` paused PgBouncer by itself; the next route resumes it. */
-  #heldByCut = false;
+  /** Clients are held because there is no primary: since a `cut`, or since the canary fell silent. */
+  #held = false;
+  readonly #canary: Canary | null;
   #expiry: NodeJS.Timeout | undefined;
   /** Commands run one after the other: a cut that overtakes a routeTo must not be undone by it. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -111,6 +127,18 @@ export class ProxyEndpoint {
     this.#pgbouncer = pgbouncer;
     this.#remembered = remembered;
     this.#nodes = options.nodes;
+    const { folder, port } = upstreamOf(options.folder);
+    const canary = canaryUser(options);
+    this.#canary =
+      canary === null
+        ? null
+        : new Canary(
+            { ...canary, folder, port },
+            {
+              lost: () => void this.#inTurn(() => this.#hold()),
+              singing: () => void this.#inTurn(() => this.#letGo()),
+            },
+          );
   }
 
   /**
@@ -141,7 +169,7 @@ export class ProxyEndpoint {
    */
   pause(order: PauseOrder): Promise<PauseResult> {
     return this.#inTurn(async () => {
-      this.#heldByCut = false;
+      this.#held = false;
       clearTimeout(this.#expiry);
       this.#expiry = setTimeout(() => void this.#expire(), order.holdMs);
       let result = await this.#pgbouncer.pause(
@@ -162,7 +190,7 @@ export class ProxyEndpoint {
   resume(): Promise<ResumeResult> {
     return this.#inTurn(async () => {
       clearTimeout(this.#expiry);
-      this.#heldByCut = false;
+      this.#held = false;
       this.#paused = false;
       return this.#pgbouncer.resume();
     });
@@ -174,10 +202,7 @@ export class ProxyEndpoint {
       const { newestEpoch } = this.#remembered;
       if (route.epoch < newestEpoch) return { kind: 'stale-epoch', newest: newestEpoch };
       const result = await this.#haproxy.routeTo(route);
-      if (result.kind === 'done' && this.#heldByCut) {
-        this.#heldByCut = false;
-        await this.#pgbouncer.resume();
-      }
+      if (result.kind === 'done') await this.#letGo();
       if (result.kind === 'done') await this.#remember({ newestEpoch: route.epoch, route });
       return result;
     });
@@ -189,9 +214,10 @@ export class ProxyEndpoint {
    */
   cut(newestEpoch?: number): Promise<RouteResult> {
     return this.#inTurn(async () => {
-      const held = (await this.#loginStandsAtPrimary()) ? this.#pgbouncer.hold(cancelledDrainMs) : null;
+      // PAUSE comes first, and is complete when the connections have ended: it must not be waited for in between.
+      const held = this.#hold();
       const result = await this.#haproxy.routeTo(null);
-      if (held !== null) this.#heldByCut = (await held).kind !== 'was-paused';
+      await held;
       const newest = Math.max(this.#remembered.newestEpoch, newestEpoch ?? 0);
       await this.#remember({ newestEpoch: newest, route: null });
       return result;
@@ -224,7 +250,7 @@ export class ProxyEndpoint {
     const { route } = this.#remembered;
     return {
       haproxy: state,
-      paused: paused === null ? null : paused && !this.#heldByCut,
+      paused: paused === null ? null : paused && !this.#held,
       pools: pools.kind === 'pools' ? pools.counts : null,
       epoch: route !== null && route.nodeId === state?.primary ? route.epoch : null,
       routesTo: state?.primary ?? null,
@@ -248,7 +274,7 @@ export class ProxyEndpoint {
         if (opened.kind !== 'open') return opened;
         this.#pgbouncer = opened.pgbouncer;
         // A pause outlives the PgBouncer that it was given to.
-        if (this.#paused || this.#heldByCut) await this.#pgbouncer.hold(cancelledDrainMs);
+        if (this.#paused || this.#held) await this.#pgbouncer.hold(cancelledDrainMs);
         restarted.push('pgbouncer');
       }
       if (!this.#haproxy.isRunning()) {
@@ -267,6 +293,7 @@ export class ProxyEndpoint {
   /** The agent goes, the endpoint stays: both programs go on as they are. */
   detach(): void {
     clearTimeout(this.#expiry);
+    this.#canary?.stop();
     this.#haproxy.detach();
     this.#pgbouncer.detach();
   }
@@ -274,6 +301,7 @@ export class ProxyEndpoint {
   /** Ends both programs. */
   async stop(): Promise<void> {
     clearTimeout(this.#expiry);
+    this.#canary?.stop();
     await Promise.all([this.#haproxy.stop(), this.#pgbouncer.stop()]);
   }
 
@@ -284,17 +312,19 @@ export class ProxyEndpoint {
   }
 
   /**
-   * Whether PgBouncer is logging in at a node that took the connection and does not go on: a frozen one. Ending that login makes
-   * PgBouncer turn clients away until another succeeds, so they are held meanwhile. A login that waits in HAProxy is not ended.
+   * Holds the clients until a primary answers or the next route, unless a pause does so already. Said before a connection is
+   * ended, it keeps PgBouncer from trying to log in, and from turning clients away after a login that failed.
    */
-  async #loginStandsAtPrimary(): Promise<boolean> {
-    const [connections, pools] = await Promise.all([
-      this.#haproxy.upstreamConnections(),
-      this.#pgbouncer.pools(),
-    ]);
-    if (connections === null || pools.kind !== 'pools') return false;
-    const { serversActive, serversIdle, serversBusy } = pools.counts;
-    return connections > serversActive + serversIdle + serversBusy;
+  async #hold(): Promise<void> {
+    if (this.#paused || this.#held) return;
+    this.#held = true;
+    await this.#pgbouncer.hold(holdDrainMs);
+  }
+
+  async #letGo(): Promise<void> {
+    if (!this.#held) return;
+    this.#held = false;
+    await this.#pgbouncer.resume();
   }
 
   async #expire(): Promise<void> {
@@ -328,6 +358,12 @@ async function recall(folder: string): Promise<Remembered> {
   } catch {
     return nothing;
   }
+}
+
+function canaryUser(options: EndpointOptions): CanaryUser | null {
+  if (options.canary !== undefined) return options.canary;
+  const plain = options.users.find(({ secret }) => !isVerifier(secret));
+  return plain === undefined ? null : { user: plain.name, password: plain.secret, database: 'postgres' };
 }
 
 function haproxyOptions(options: EndpointOptions, nodes: readonly NodeAddress[]): HaproxyOptions {

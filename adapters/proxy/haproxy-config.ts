@@ -79,16 +79,18 @@ export function nodeAddressProblem(node: NodeAddress): string | null {
 export type Backend = 'primary' | 'replicas';
 
 /**
- * A `server` line's arguments, for the file and for `add server` alike (which knows no default-server). A standby that fails its
- * checks loses its readers at once. A primary does not: a check says nothing of its connections, the agent ends them when the lease
- * does, and HAProxy would also end those in the making, which PgBouncer takes for refused logins (see pgbouncer-config.ts).
+ * A `server` line's arguments, for the file and for `add server` alike (which knows no default-server).
+ *
+ * A standby that fails its checks loses its readers at once. A primary does not: a check says nothing of its connections, the agent ends
+ * them when the lease does, and HAProxy would also end those in the making, which PgBouncer takes for refused logins (see
+ * pgbouncer-config.ts).
  */
 export function serverArguments(backend: Backend, node: NodeAddress, check: CheckPolicy): string {
   const { intervalMs, failures } = check;
   const words = [`${bracketed(node.host)}:${node.port}`];
   if (node.restPort !== null) {
     const intervals = ['inter', 'fastinter', 'downinter'].map((word) => `${word} ${intervalMs}ms`);
-    words.push(`check port ${node.restPort}`, ...intervals, `rise 1 fall ${failures}`);
+    words.push(`check port ${node.restPort} rise 1 fall ${failures}`, ...intervals);
   }
   if (backend === 'replicas') words.push('on-marked-down shutdown-sessions');
   return words.join(' ');

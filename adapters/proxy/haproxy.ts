@@ -230,14 +230,6 @@ export class Haproxy {
     return this.#endEstablished(({ frontend }) => frontend === 'upstream');
   }
 
-  /** How many connections of PgBouncer stand at a primary, logged in or not; null when HAProxy does not answer. */
-  async upstreamConnections(): Promise<number | null> {
-    const answer = await this.#run(['show sess']);
-    if (answer.kind === 'unreachable') return null;
-    const sessions = parseSessions(answer.answers.join('\n'));
-    return sessions.filter(({ frontend, established }) => frontend === 'upstream' && established).length;
-  }
-
   async state(): Promise<HaproxyState | { readonly kind: 'unreachable'; readonly detail: string }> {
     const servers = await this.#servers();
     if (servers.kind !== 'servers') return servers;

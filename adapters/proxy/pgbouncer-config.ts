@@ -11,6 +11,11 @@ export interface PoolUser {
   readonly secret: string;
 }
 
+/** Whether a secret is what PostgreSQL stores rather than a password. */
+export function isVerifier(secret: string): boolean {
+  return /^(SCRAM-SHA-256\$|md5[0-9a-f]{32}$)/.test(secret);
+}
+
 export interface PgbouncerConfig {
   readonly listen: { readonly host: string; readonly port: number };
   /** Where its own unix socket (`.s.PGSQL.<listen.port>`) is made. */
