@@ -13,4 +13,4 @@ const folder = process.argv[2];
 if (folder === undefined) throw new Error('usage: node local/build-main.ts <folder>');
 mkdirSync(join(folder, 'agent'), { recursive: true });
 await bundleAgent(join(folder, 'agent'));
-await synthesise(join(folder, 'assembly'));
+await synthesise(folder);

@@ -49,6 +49,7 @@ async function main(keep: boolean, signal: AbortSignal): Promise<number> {
     onProgress: (line) => say(`  ${line}`),
   });
   let stays = false;
+  let worked = false;
   try {
     say(`  whole after ${seconds(performance.now() - startedMs)}: ${await cluster.primary()} is primary`);
     const runs = await runAll(cluster, signal);
@@ -61,11 +62,13 @@ async function main(keep: boolean, signal: AbortSignal): Promise<number> {
       stays = true;
       leaveUp(cluster);
     }
-    return failures.length === 0 ? 0 : 1;
+    worked = failures.length === 0;
+    return worked ? 0 : 1;
   } finally {
     if (!stays) {
       say('Bringing everything down');
-      await cluster.down(ours);
+      await cluster.down(ours && worked);
+      if (!worked) say(`Logs and data are kept until the next run: ${folder.path}`);
     }
   }
 }

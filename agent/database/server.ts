@@ -30,10 +30,14 @@ export interface Following {
 
 const lookTimeoutMs = 1_500;
 
+/** The source may have been away at the first attempt. */
+const rewindAttempts = 2;
+
 export class Server {
   readonly node: PostgresNode;
   #following: Following | null = null;
   #last: Look | null = null;
+  #failedRewinds = { epoch: 0, count: 0 };
   /** What a standby had received when it was last seen running: a restart forgets it. */
   #lastStandby: RunningObservation | null = null;
 
@@ -58,6 +62,16 @@ export class Server {
     return this.#lastStandby;
   }
 
+  /** A rewind towards that epoch failed: how often. Tried again once, then the node is rebuilt. */
+  rewindFailed(epoch: number): void {
+    const former = this.#failedRewinds.epoch === epoch ? this.#failedRewinds.count : 0;
+    this.#failedRewinds = { epoch, count: former + 1 };
+  }
+
+  isRewindHopeless(epoch: number): boolean {
+    return this.#failedRewinds.epoch === epoch && this.#failedRewinds.count >= rewindAttempts;
+  }
+
   forgetStandby(): void {
     this.#lastStandby = null;
   }
@@ -73,7 +87,9 @@ export class Server {
     const disk = await this.#disk();
     const postmaster = disk.dataDirectory === 'absent' ? null : await this.node.findPostmaster();
     if (postmaster === null) {
-      const left = disk.dataDirectory === 'absent' ? [] : this.node.findProcesses();
+      const found = disk.dataDirectory === 'absent' ? [] : this.node.findProcesses();
+      // The crash recovery before a rewind is a single-user server: it takes no connection, so it is nothing to fence.
+      const left = found.filter(({ title }) => !title.includes(' --single '));
       // Between the fork and its lock file a starting postmaster looks like an orphan; the next look tells.
       return {
         ...disk,
