@@ -91,6 +91,7 @@ export async function rewindTo(
   await keepLog(context, forkLsn);
   const result = await server.node.rewind({ source: settingsFor(context, upstream) });
   if (result.kind === 'failed') {
+    server.rewindFailed(upstream.epoch);
     context.emit('rewind_failed', result.output.slice(-500), { epoch: upstream.epoch });
     return { kind: 'failed', reason: result.output.slice(-500) };
   }
@@ -196,6 +197,6 @@ async function describeData(context: HostContext, look: Look): Promise<DataDirec
     epoch: epoch === 0 ? null : epoch,
     interrupted: null,
     rewindable: control.dataChecksums || control.walLogHints,
-    rewindFailed: false,
+    rewindFailed: context.server.isRewindHopeless(context.keeper.view().watch.lease?.epoch ?? 0),
   };
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { uptimeMs } from '../../adapters/clock.ts';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
@@ -9,6 +8,7 @@ import {
   openClusterSandbox,
   threeNodes,
 } from './support/cluster-sandbox.ts';
+import { dataDirectoryOf } from './support/operations.ts';
 
 const ttlMs = 4_000;
 const file = threeNodes({ lease: { ttlMs, heartbeatMs: 500 } });
@@ -62,9 +62,9 @@ describe('the agent of the primary', () => {
   });
 
   it('killed for good: PostgreSQL is down before the deadline, and another node takes over', async () => {
-    const { cluster, project } = sandbox;
+    const { cluster } = sandbox;
     const primary = await cluster.primary();
-    const directory = join(project, '.leasehold', 'main', 'hosts', primary, 'data', 'pgdata');
+    const directory = await dataDirectoryOf(cluster, primary);
     expect(serverPids(directory).length).toBeGreaterThan(0);
     await cluster.holdAgent(primary);
     // No renewal can have been sent after this moment: the deadline is at most one ttl away.

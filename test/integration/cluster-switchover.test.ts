@@ -3,10 +3,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
 import { type ClusterSandbox, openClusterSandbox, threeNodes } from './support/cluster-sandbox.ts';
-import { eventsOf, eventsSince, operate, stepFunctionsOf } from './support/operations.ts';
+import {
+  dataDirectoryOf,
+  eventsOf,
+  eventsSince,
+  operate,
+  stepFunctionsOf,
+  succeeded,
+} from './support/operations.ts';
 
 /** Longer than the default: what is tested is what happens, on a machine that may be busy. */
-const file = threeNodes({ lease: { ttlMs: 5_000, heartbeatMs: 500 }, limits: { catchUpTimeoutMs: 3_000 } });
+const file = threeNodes({ lease: { ttlMs: 5_000, heartbeatMs: 500 }, limits: { catchUpTimeoutMs: 10_000 } });
 const wholeMs = 60_000;
 
 let sandbox: ClusterSandbox;
@@ -44,9 +51,7 @@ describe('a switchover', () => {
     const written = await whileClientsWrite('five_times', async () => {
       for (let round = 0; round < 5; round += 1) {
         for (const target of [away, home]) {
-          expect(await operate(cluster, { kind: 'switchover', target })).toMatchObject({
-            status: 'SUCCEEDED',
-          });
+          expect(await operate(cluster, { kind: 'switchover', target })).toEqual(succeeded);
           expect(await cluster.primary()).toBe(target);
           await cluster.untilWhole(wholeMs);
         }
@@ -75,11 +80,11 @@ describe('a switchover', () => {
   });
 
   it('gives the lease back when the promotion really fails', async () => {
-    const { cluster, project } = sandbox;
+    const { cluster } = sandbox;
     const [primary, target] = [await cluster.primary(), await cluster.standby()];
     const before = await eventsOf(cluster);
     // pg_ctl promote makes this file: with a folder in its place it fails, on every attempt.
-    const obstacle = join(project, '.leasehold', 'main', 'hosts', target, 'data', 'pgdata', 'promote.signal');
+    const obstacle = join(await dataDirectoryOf(cluster, target), 'promote.signal');
     mkdirSync(obstacle);
     let written: Awaited<ReturnType<typeof whileClientsWrite>>;
     try {

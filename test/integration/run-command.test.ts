@@ -6,7 +6,7 @@ import {
   openClusterSandbox,
   threeNodes,
 } from './support/cluster-sandbox.ts';
-import { operate } from './support/operations.ts';
+import { operate, succeeded } from './support/operations.ts';
 
 /** Agents do not read their actions from DynamoDB: all comes through Run Command. */
 const file = threeNodes({ actions: 'run-command', lease: { ttlMs: 4_000, heartbeatMs: 500 } });
@@ -47,7 +47,7 @@ describe('by Run Command alone', () => {
   it('a switchover completes, and the invocations show pg_ctl', async () => {
     const { cluster } = sandbox;
     const [primary, target] = [await cluster.primary(), await cluster.standby()];
-    expect(await operate(cluster, { kind: 'switchover', target })).toMatchObject({ status: 'SUCCEEDED' });
+    expect(await operate(cluster, { kind: 'switchover', target })).toEqual(succeeded);
     expect(await cluster.primary()).toBe(target);
     await expect
       .poll(() => outputsOf(instanceOf(primary)), { timeout: 10_000 })

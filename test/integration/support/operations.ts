@@ -1,5 +1,6 @@
 /** What whole-cluster tests do through the AWS endpoints: start an execution as an operator would, and wait for its end. */
 import { SFN } from '@aws-sdk/client-sfn';
+import { expect } from 'vitest';
 import type { ClusterEvent } from '../../../core/model/cluster-event.ts';
 import type { ClusterHandle } from '../../../local/runtime/cluster-handle.ts';
 
@@ -9,6 +10,9 @@ export interface Ended {
   readonly cause: string;
   readonly arn: string;
 }
+
+/** What `operate` returns when all went well; a failure shows with its error and cause in the difference. */
+export const succeeded = { status: 'SUCCEEDED', error: '', cause: '', arn: expect.any(String) };
 
 export function stepFunctionsOf(cluster: ClusterHandle): SFN {
   const { region, awsEndpointUrl, accessKeyId, secretAccessKey } = cluster.endpoints();
@@ -61,4 +65,11 @@ export async function eventsSince(
   return (await eventsOf(cluster))
     .filter((event) => !known.has(event.id))
     .map((event) => `${event.who} ${event.kind}`);
+}
+
+/** Where a node's data really is: not below the project where the server's user cannot reach that. */
+export async function dataDirectoryOf(cluster: ClusterHandle, node: string): Promise<string> {
+  const [row] = await cluster.query<{ data_directory: string }>(node, 'show data_directory');
+  if (row === undefined) throw new Error(`${node} does not say where its data is`);
+  return row.data_directory;
 }
