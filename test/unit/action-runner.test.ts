@@ -156,6 +156,17 @@ describe('an action', () => {
     expect(made.runner.running()).toBeNull();
   });
 
+  it('is asked for once while its claim is on the way', async () => {
+    const made = await bench();
+    made.line = ({ name }) => (name === 'claimAction' ? { answerMs: 200 } : {});
+    const asked = [follow(made), follow(made)];
+    made.runner.poke();
+    await pass(1_000);
+    expect(made.calls.filter(({ name }) => name === 'claimAction')).toHaveLength(1);
+    expect(await Promise.all(asked)).toEqual([item(made).result, item(made).result]);
+    expect(made.begun).toHaveLength(1);
+  });
+
   it('is told from the item when it was done before', async () => {
     const made = await bench();
     const result = { ok: true, error: '', message: 'long ago', ms: 1 };

@@ -196,11 +196,24 @@ describe('the holder', () => {
     const made = await holder();
     made.table.lease = takenBy('node2', held);
     made.line = ({ name }) => (name === 'readHead' ? { lost: 'request' } : {});
-    await pass(heartbeatMs + fenceBudget(ttlMs).attemptTimeoutMs + 10);
+    await pass(heartbeatMs + fenceBudget(ttlMs).attemptTimeoutMs - 1);
     expect(stage(made)).toBe('valid');
     made.line = () => ({});
-    await pass(fenceBudget(ttlMs).attemptTimeoutMs + 10);
+    await pass(20);
     expect(made.keeper.isHolder()).toBe(false);
+  });
+
+  it('does not repeat a renewal of a lease that it has lost meanwhile', async () => {
+    const made = await holder();
+    made.line = ({ kind }) => (kind === 'renew' ? { lost: 'request' } : {});
+    await pass(heartbeatMs + fenceBudget(ttlMs).attemptTimeoutMs + 1);
+    made.table.lease = takenBy('node2', held);
+    made.keeper.readNow();
+    await pass(1);
+    expect(made.keeper.isHolder()).toBe(false);
+    const sent = renewals(made.calls).length;
+    await pass(heartbeatMs * 3);
+    expect(renewals(made.calls)).toHaveLength(sent);
   });
 
   it('outlives a store that throws', async () => {
