@@ -333,7 +333,7 @@ export class LeaseWorld {
       require(own &&
         before.epoch === decidedOn?.epoch &&
         before.state === 'held', 'a renewal is for its own tenure');
-      return;
+      if (write.set.members === undefined) return;
     }
     // Sealed, the holder can do nothing any more: a successor that was named meanwhile makes the proof no worse.
     const sealed = write.kind === 'fence' && decidedOn?.state === 'sealed' && before.state === 'sealed';
