@@ -149,3 +149,12 @@ export function transcriptOf(events: readonly HistoryEvent[]): string[] {
     return [`${id}<${previousEventId}`, type, ...shown].join(' ');
   });
 }
+
+/** What is wrong with the ids of a history: they must count up from 1, and each event follow an earlier one. */
+export function chainProblems(events: readonly HistoryEvent[]): string[] {
+  return events
+    .filter(
+      ({ id, previousEventId }, index) => id !== index + 1 || previousEventId < 0 || previousEventId >= id,
+    )
+    .map(({ id, previousEventId }) => `${id}<${previousEventId}`);
+}

@@ -2,12 +2,9 @@
 // reported is that thing's; the unchanged definition has none, here and for an independent validator.
 
 import validateElsewhere from 'asl-validator';
-import jsonata from 'jsonata';
 import { describe, expect, it } from 'vitest';
-import { checkExpression } from '../../adapters/asl/check-expression.ts';
 import { compileDefinition, DefinitionError } from '../../adapters/asl/definition.ts';
 import type { Json, JsonObject } from '../../adapters/asl/json.ts';
-import { JSONATA_FUNCTIONS } from '../../adapters/asl/jsonata-functions.ts';
 import { validateDefinition } from '../../adapters/asl/validate-definition.ts';
 import { INVOKE, INVOKE_AND_WAIT } from './asl-harness.ts';
 
@@ -396,50 +393,5 @@ describe('a definition', () => {
     expect(problemsOf(withChange('States/Ask/Resource', 'arn:aws-cn:states:::lambda:invoke'))).toEqual([]);
     const other = withChange('States/Ask/Resource', 'arn:test:other');
     expect(validateDefinition(other, /^arn:(test:other|aws:states:::lambda:.*)$/)).toEqual([]);
-  });
-});
-
-describe('an expression', () => {
-  const none = { members: new Set(['input', 'context']), variables: new Set(['known']) };
-  it.each([
-    '$states.input.items[price > 3].name',
-    '$states.input.items.(price * 2)',
-    '$states.input.items^(>price).name',
-    '$states.input.items{name: $sum(price)}',
-    '$states.input.items@$i.{"a": $i.name}',
-    '$states.input.items#$at.($at & name)',
-    '$states.input.**.name',
-    '$states.input ~> |items|{"price": price + 1}|',
-    '($f := function($n) { $n < 2 ? 1 : $n * $f($n - 1) }; $f(4))',
-    '$map($known, function($v) { $v.name })',
-    '$known ~> $count()',
-    '$reduce([1,2], function($a, $b) { $a + $b })',
-    '$filter($known, $exists)',
-    '($add := function($a, $b) { $a + $b }; $inc := $add(1, ?); $inc(2))',
-    '$states.input.items.$uppercase(name)',
-    '$now() & $millis()',
-    "$states.context.Execution.Name = 'x' ? [1..3] : -$known",
-  ])('%s has no problem and runs', async (source) => {
-    expect(checkExpression(source, none)).toEqual([]);
-    const states = {
-      input: {
-        items: [
-          { name: 'a', price: 5 },
-          { name: 'b', price: 1 },
-        ],
-      },
-      context: { Execution: { Name: 'x' } },
-    };
-    await expect(
-      jsonata(source).evaluate(undefined, { states, known: [{ name: 'k' }] }),
-    ).resolves.toBeDefined();
-  });
-
-  it('may call what JSONata 2.0.6 has, and nothing else', async () => {
-    for (const name of JSONATA_FUNCTIONS) {
-      await expect(jsonata(`$type($${name})`).evaluate(undefined), name).resolves.toBe('function');
-    }
-    const missing = await jsonata('$exists($format)').evaluate(undefined);
-    expect(missing).toBe(false);
   });
 });
