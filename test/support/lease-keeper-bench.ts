@@ -1,0 +1,81 @@
+/**
+ * A lease keeper on a line that a test can slow down or cut, with a clock that the test moves (vitest's fake timers must be in
+ * force): what the guard was told, and every call that was made.
+ */
+import { expect, vi } from 'vitest';
+import { LeaseKeeper, type LeaseView } from '../../agent/lease-keeper.ts';
+import type { Hold } from '../../core/lease/lease-clock.ts';
+import type { Lease } from '../../core/model/lease.ts';
+import { aLease, aRecord } from './host-states.ts';
+import { createMemoryStore, createMemoryTable, type MemoryTable } from './memory-store.ts';
+import { type Line, type LineCall, slowStore } from './slow-store.ts';
+
+export const me = { node: 'node1', incarnation: 'i1' };
+export const ttlMs = 2_000;
+export const heartbeatMs = 500;
+export const held = aLease({ ttlMs, seq: 10 });
+const record = aRecord({ spec: { ...aRecord().spec, ttlMs, heartbeatMs } });
+
+export const now = (): number => Date.now();
+export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+export interface Bench {
+  readonly keeper: LeaseKeeper;
+  readonly table: MemoryTable;
+  readonly calls: LineCall[];
+  /** What the guard was told, in order. */
+  readonly guard: (Hold | null)[];
+  readonly changes: () => number;
+  line: (call: LineCall) => Line;
+}
+
+export function bench(lease: Lease | null = held, writer = me): Bench {
+  const table = createMemoryTable();
+  table.record = record;
+  table.lease = lease;
+  const guard: (Hold | null)[] = [];
+  let changes = 0;
+  const made: Bench = {
+    table,
+    guard,
+    changes: () => changes,
+    line: () => ({}),
+    calls: [],
+    keeper: undefined as unknown as LeaseKeeper,
+  };
+  const { store, calls } = slowStore(createMemoryStore({ table }), (call) => made.line(call), now);
+  const keeper = new LeaseKeeper({
+    store,
+    writer,
+    now,
+    renewalChange: () => ({}),
+    onHold: (hold) => guard.push(hold),
+    onBaton: () => undefined,
+    onChange: () => {
+      changes += 1;
+    },
+    log: () => undefined,
+  });
+  return Object.assign(made, { keeper, calls });
+}
+
+/** A keeper that holds the lease, its last renewal sent at this instant. */
+export async function holder(): Promise<Bench> {
+  const made = bench();
+  made.keeper.start();
+  await pass(0);
+  await pass(heartbeatMs);
+  expect(made.keeper.view().holdStage).toBe('valid');
+  return made;
+}
+
+export const renewals = (calls: readonly LineCall[]): readonly LineCall[] =>
+  calls.filter(({ kind }) => kind === 'renew');
+export const stage = (made: Bench): LeaseView['holdStage'] => made.keeper.view().holdStage;
+export const takenBy = (node: string, lease: Lease): Lease => ({
+  ...lease,
+  holder: node,
+  incarnation: `of ${node}`,
+  epoch: lease.epoch + 1,
+  seq: lease.seq + 2,
+});
