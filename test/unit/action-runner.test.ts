@@ -1,3 +1,6 @@
+// Actions are claimed once by whichever way they come, only while they are current, and what came of them is reported, whatever answers are
+// lost (invariant O2).
+
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type ActionContext,

@@ -1,3 +1,5 @@
+// The host's own programs reach the agent, and there is never a second agent in one folder.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Server } from 'node:net';

@@ -1,3 +1,5 @@
+// What a host must not forget survives crashes and other processes; the bar only rises.
+
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

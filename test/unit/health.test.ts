@@ -1,3 +1,5 @@
+// Every path of the health checks in every state of a node: `/primary` is 200 only with a lease that is valid at this instant (L3).
+
 import { describe, expect, it } from 'vitest';
 import { type HealthFacts, healthAnswer, parseSize } from '../../core/host/health.ts';
 

@@ -1,3 +1,5 @@
+// Until when a holder may rely on its lease, and from when a watcher may seal it (L3, L4).
+
 import { describe, expect, it } from 'vitest';
 import {
   checkLeaseTimes,

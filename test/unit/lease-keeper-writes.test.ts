@@ -1,3 +1,5 @@
+// A write whose answer is lost is recognised; a release that may still land proves nothing any more (L2, L3).
+
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { acquire, adopt, createLease, release } from '../../core/lease/lease-write.ts';
 import { asynchronous, type Lease } from '../../core/model/lease.ts';

@@ -1,3 +1,5 @@
+// The agent's side of the lease over a line that is slow, cut or out of order: deadlines, stages, loss, reading, waiting, stopping (L3).
+
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fenceBudget } from '../../core/lease/lease-clock.ts';
 import { createLease } from '../../core/lease/lease-write.ts';
