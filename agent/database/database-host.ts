@@ -9,6 +9,8 @@ import { decideFencing, decideHost } from '../../core/host/decide.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
 import type { HostDecision } from '../../core/host/host-rules.ts';
 import type { HostState, RejoinVerdict } from '../../core/host/host-state.ts';
+import { epochRecord } from '../../core/model/cluster-record.ts';
+import type { Lease } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { ActionRunner } from '../action-runner.ts';
 import { executeOrder, longOrders, type OrderContext } from './orders.ts';
@@ -202,10 +204,32 @@ export class DatabaseHost {
     const settled = look.postgres.kind === 'standby' && disk.facts().dataEpoch === lease.epoch;
     if (settled || look.dataDirectory !== 'present') return null;
     if (look.postgres.kind !== 'standby' && look.postgres.kind !== 'stopped') return null;
+    if (this.#crossedOver(look, lease)) return null;
     const verdict = await judge(this.#context, look);
     if (verdict === null) return null;
     if (verdict.kind === 'need-wal-end') return look.postgres.kind === 'standby' ? 'rewind' : 'wait';
     return verdict.kind;
+  }
+
+  /**
+   * A standby that followed the target before it was promoted gets the new timeline through it: PostgreSQL switches to it only
+   * where its own log is on that path. From then on its data is of the new epoch, and there is nothing to judge.
+   */
+  #crossedOver(look: Look, lease: Lease): boolean {
+    const { keeper, server, disk } = this.#context;
+    const { record } = keeper.view();
+    const following = server.following();
+    const before = lease.epoch - 1;
+    if (lease.state !== 'held' || record === null || look.postgres.kind !== 'standby') return false;
+    if (following?.node !== lease.holder || following.epoch !== before) return false;
+    if (disk.facts().dataEpoch !== before) return false;
+    if (look.observation?.timeline !== epochRecord(record, lease.epoch)?.timeline) return false;
+    disk.dataBelongsTo(lease.epoch);
+    server.nowFollows({ ...following, epoch: lease.epoch });
+    this.#context.emit('standby_following', `came over to the new timeline with ${lease.holder}`, {
+      epoch: lease.epoch,
+    });
+    return true;
   }
 
   async #act(decision: HostDecision): Promise<void> {
