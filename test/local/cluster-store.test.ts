@@ -80,6 +80,26 @@ test('an event expires after 90 days', async () => {
   expect(Item?.['expires_at']).toBe(Date.parse('2027-02-19T08:00:00.000Z') / 1000);
 });
 
+test('every read that may decide something is strongly consistent', async () => {
+  const asked: unknown[] = [];
+  const send = (command: unknown) => {
+    asked.push((command as { input: { ConsistentRead?: boolean } }).input.ConsistentRead);
+    return Promise.resolve({ Items: [] });
+  };
+  const store = createClusterStore({
+    client: { send } as unknown as typeof client,
+    tableName: 't',
+    cluster: 'main',
+  });
+  await store.readHead();
+  await store.readNodes();
+  await store.readProxies();
+  await store.readOperation('op');
+  await store.listOperations(1);
+  await store.listEvents(1);
+  expect(asked).toEqual([true, true, true, true, true, true]);
+});
+
 test('reads follow pages beyond 1 MB', async () => {
   const store = freshStore();
   const detail = 'x'.repeat(300_000);
