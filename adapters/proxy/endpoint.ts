@@ -11,51 +11,16 @@
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunAs } from '../process.ts';
 import { Canary } from './canary.ts';
-import type { HaproxyOptions, HaproxyResult, HaproxyState } from './haproxy.ts';
+import { canaryUser, type EndpointOptions, haproxyOptions, pgbouncerOptions } from './endpoint-options.ts';
+import type { HaproxyResult, HaproxyState } from './haproxy.ts';
 import { Haproxy, upstreamOf } from './haproxy.ts';
-import type { CheckPolicy, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
+import type { NodeAddress } from './haproxy-config.ts';
 import { ownFolder, writeWhole } from './kept-process.ts';
-import type { PauseResult, PgbouncerOptions, ResumeResult } from './pgbouncer.ts';
+import type { PauseResult, ResumeResult } from './pgbouncer.ts';
 import { Pgbouncer } from './pgbouncer.ts';
-import type { PoolUser } from './pgbouncer-config.ts';
-import { isVerifier, usualIgnoredParameters } from './pgbouncer-config.ts';
 import type { PoolCounts } from './pgbouncer-console.ts';
 import type { ProgramFailure } from './program-failure.ts';
-
-export interface EndpointOptions {
-  readonly programs: { readonly haproxy: string; readonly pgbouncer: string };
-  /** For the files and sockets of both programs; made if missing, then entered by `runAs` only. Keep its path under 70 bytes. */
-  readonly folder: string;
-  readonly logFolder: string;
-  readonly runAs: RunAs | null;
-  readonly listeners: HaproxyConfig['listeners'];
-  /** PgBouncer's own port, for who wants to pass HAProxy by. */
-  readonly pgbouncer: { readonly host: string; readonly port: number };
-  readonly nodes: readonly NodeAddress[];
-  readonly users: readonly PoolUser[];
-  /**
-   * Who keeps one connection to the primary, to notice at once that it went: by default the first user with a plain secret, in the
-   * database `postgres`. Null: nobody, and clients may see an error for it.
-   */
-  readonly canary?: CanaryUser | null;
-  /** Server connections per database and user. */
-  readonly poolSize: number;
-  readonly maxClients?: number;
-  /** How long clients wait for a primary before they get an error; 60 s. */
-  readonly patienceMs?: number;
-  readonly check?: CheckPolicy;
-  readonly authQuery?: { readonly user: string; readonly query: string } | null;
-  /** Called when a pause ended by itself, with the route it opened to: null, for nobody vouched for any. */
-  readonly onPauseExpired?: () => void;
-}
-
-export interface CanaryUser {
-  readonly user: string;
-  readonly password: string;
-  readonly database: string;
-}
 
 /** Whom to route to, by which right. */
 export interface Route extends NodeAddress {
@@ -97,8 +62,6 @@ interface Remembered {
 const cancelledDrainMs = 250;
 /** Clients are held from the first moment; how long to wait for what is still open, before others get their turn. */
 const holdDrainMs = 30;
-const defaultCheck: CheckPolicy = { intervalMs: 500, failures: 3 };
-const defaults = { maxClients: 1_000, patienceMs: 60_000 };
 
 export class ProxyEndpoint {
   readonly #options: EndpointOptions;
@@ -358,43 +321,4 @@ async function recall(folder: string): Promise<Remembered> {
   } catch {
     return nothing;
   }
-}
-
-function canaryUser(options: EndpointOptions): CanaryUser | null {
-  if (options.canary !== undefined) return options.canary;
-  const plain = options.users.find(({ secret }) => !isVerifier(secret));
-  return plain === undefined ? null : { user: plain.name, password: plain.secret, database: 'postgres' };
-}
-
-function haproxyOptions(options: EndpointOptions, nodes: readonly NodeAddress[]): HaproxyOptions {
-  return {
-    program: options.programs.haproxy,
-    folder: options.folder,
-    logFile: join(options.logFolder, 'haproxy.log'),
-    runAs: options.runAs,
-    listeners: options.listeners,
-    nodes,
-    pgbouncerSocket: join(options.folder, `.s.PGSQL.${options.pgbouncer.port}`),
-    // Each client counts twice: to PgBouncer, and with PgBouncer to the primary.
-    maxConnections: 2 * (options.maxClients ?? defaults.maxClients),
-    patienceMs: options.patienceMs ?? defaults.patienceMs,
-    check: options.check ?? defaultCheck,
-  };
-}
-
-function pgbouncerOptions(options: EndpointOptions): PgbouncerOptions {
-  return {
-    program: options.programs.pgbouncer,
-    folder: options.folder,
-    logFile: join(options.logFolder, 'pgbouncer.log'),
-    runAs: options.runAs,
-    listen: options.pgbouncer,
-    upstream: upstreamOf(options.folder),
-    users: options.users,
-    maxClients: options.maxClients ?? defaults.maxClients,
-    poolSize: options.poolSize,
-    patienceMs: options.patienceMs ?? defaults.patienceMs,
-    ignoredStartupParameters: usualIgnoredParameters,
-    authQuery: options.authQuery ?? null,
-  };
 }

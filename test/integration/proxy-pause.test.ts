@@ -3,7 +3,8 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isProcessAlive, listPids, processTitle, sendSignal } from '../../adapters/process.ts';
-import { type EndpointOptions, ProxyEndpoint } from '../../adapters/proxy/endpoint.ts';
+import { ProxyEndpoint } from '../../adapters/proxy/endpoint.ts';
+import type { EndpointOptions } from '../../adapters/proxy/endpoint-options.ts';
 import { EndpointBench } from './support/endpoint-bench.ts';
 import { freePort } from './support/postgres-sandbox.ts';
 
