@@ -19,6 +19,8 @@ export interface ActionContext {
   /** A line for the transcript, which Run Command shows to the operator. */
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
+  /** From now on the action only watches: what is to be done here is for the host's own table, which it holds up no longer. */
+  readonly onlyWatches: () => void;
 }
 
 export const succeeded = (message: string, found: Partial<ActionOutcome> = {}): ActionOutcome => ({
@@ -81,13 +83,15 @@ export class ActionRunner {
     this.#deps = deps;
   }
 
-  /** The verb that is being executed now, or null. */
+  /** The verb that is being executed now, or null; one that only watches does not count. */
   running(): ActionVerb | null {
-    for (const run of this.#runs.values()) {
-      if (this.#active.has(run.action.action)) return run.action.verb;
+    for (const { action } of this.#runs.values()) {
+      if (this.#active.has(action.action) && !this.#watching.has(action.action)) return action.verb;
     }
     return null;
   }
+
+  readonly #watching = new Set<string>();
 
   readonly #active = new Set<string>();
 
@@ -241,6 +245,7 @@ export class ActionRunner {
     this.#active.add(action.action);
     const done = this.#carryOut(action, executor, say).finally(() => {
       this.#active.delete(action.action);
+      this.#watching.delete(action.action);
     });
     return { action, transcript, listeners, done };
   }
@@ -253,7 +258,8 @@ export class ActionRunner {
     const timer = setTimeout(() => abort.abort(), action.timeoutMs);
     let outcome: ActionOutcome;
     try {
-      outcome = await executor(action, { say, signal: abort.signal });
+      const onlyWatches = () => void this.#watching.add(action.action);
+      outcome = await executor(action, { say, signal: abort.signal, onlyWatches });
     } catch (error) {
       // A bug in one action must not end the agent that keeps the lease; it is reported where operators look.
       outcome = failed(

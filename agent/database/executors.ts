@@ -99,6 +99,7 @@ async function followOrder(context: HostContext, action: Action, run: ActionCont
     run.say(followed.message);
   } else {
     run.say(`epoch ${upstream.epoch} is new here: the agent judges how to join it`);
+    run.onlyWatches();
     context.reportSoon();
   }
   return (await streams())

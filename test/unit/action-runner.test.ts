@@ -47,7 +47,12 @@ interface Bench {
   readonly begun: Action[];
   readonly answered: { readonly token: string; readonly result: ActionResult }[];
   line: (call: LineCall) => Line;
-  work: (action: Action, say: (line: string) => void, signal: AbortSignal) => Promise<ActionOutcome>;
+  work: (
+    action: Action,
+    say: (line: string) => void,
+    signal: AbortSignal,
+    onlyWatches: () => void,
+  ) => Promise<ActionOutcome>;
   answering: () => Promise<void>;
 }
 
@@ -88,7 +93,7 @@ async function bench(options: Options = {}): Promise<Bench> {
   });
   const execute = async (action: Action, run: ActionContext): Promise<ActionOutcome> => {
     made.begun.push(action);
-    return made.work(action, run.say, run.signal);
+    return made.work(action, run.say, run.signal, run.onlyWatches);
   };
   const runner = new ActionRunner({
     store,
@@ -157,6 +162,23 @@ describe('an action', () => {
     expect(lines).toContain('half way');
     expect(lines.at(-1)).toMatch(/^done: followed \[\d+ ms\]$/);
     expect(made.runner.running()).toBeNull();
+  });
+
+  it('holds nothing up on its host once it only watches, and is still followed to its end', async () => {
+    const made = await bench();
+    made.work = async (_action, _say, _signal, onlyWatches) => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      onlyWatches();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return succeeded('streams');
+    };
+    const result = follow(made);
+    await pass(100);
+    expect(made.runner.running()).toBe('follow');
+    await pass(200);
+    expect(made.runner.running()).toBeNull();
+    await pass(500);
+    expect(await result).toMatchObject({ ok: true, message: 'streams' });
   });
 
   it('is asked for once while its claim is on the way', async () => {
