@@ -141,6 +141,15 @@ test('a timeline whose promotion was never recorded and whose number was used ag
   expect(decideRejoin(unrecorded)).toMatchObject({ rule: 'same-timeline-other-epoch', kind: 'rebuild' });
 });
 
+test('a number that was recorded twice, against the rule, is trusted for the later one alone', () => {
+  const again: EpochRecord = { epoch: 3, node: 'c', timeline: 2, forkLsn: fork, history: second.ancestors };
+  const twice = view(
+    { ...crashed, epoch: 2, history: second, walEnd: lsn('0/6000000') },
+    { epochs: [...epochs, again], lease: { holder: 'c', epoch: 3, state: 'held' } },
+  );
+  expect(decideRejoin(twice)).toMatchObject({ rule: 'same-timeline-other-epoch', kind: 'rebuild' });
+});
+
 test('the fork comes back with the decision', () => {
   expect(decideRejoin(view({})).forkLsn).toBe(fork);
 });
