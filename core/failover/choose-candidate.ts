@@ -220,8 +220,7 @@ export function chooseFailoverTarget(view: FailoverView): Choice {
       refused,
     };
   }
-  if (missing !== null)
-    return { kind: 'none', rule: 'too-few-of-the-synchronous-set', reason: missing, refused };
+  if (missing !== null) return none('too-few-of-the-synchronous-set', refused, missing);
   return none('none-eligible', refused);
 }
 
@@ -341,7 +340,9 @@ function reportText(node: NodeId, view: SwitchoverView): string {
   return `is at ${lsn === null ? 'an unknown position' : formatLsn(lsn)}, ${report?.lagBytes} bytes behind`;
 }
 
-function none(rule: ChoiceRule, refused: readonly Refusal[]): Choice {
-  const reasons = refused.map(({ node, reason }) => `${node}: ${reason}`).join('; ');
-  return { kind: 'none', rule, reason: reasons === '' ? 'there is no member to choose' : reasons, refused };
+function none(rule: ChoiceRule, refused: readonly Refusal[], first?: string): Choice {
+  const reasons = refused.map(({ node, reason }) => `${node}: ${reason}`);
+  if (first !== undefined) reasons.unshift(first);
+  const reason = reasons.length === 0 ? 'there is no member to choose' : reasons.join('; ');
+  return { kind: 'none', rule, reason, refused };
 }

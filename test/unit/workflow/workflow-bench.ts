@@ -5,6 +5,7 @@
 import { ok } from '../../../adapters/aws/store-answer.ts';
 import type { FenceOutcome, WorkflowDeps } from '../../../adapters/workflow/ports.ts';
 import type { OperationPlan } from '../../../core/failover/plan-operation.ts';
+import { asynchronous } from '../../../core/model/lease.ts';
 import { createMemoryStore, createMemoryTable } from '../../support/memory-store.ts';
 import { sampleLease, sampleNodeReport, sampleOperation, sampleRecord } from '../../support/samples.ts';
 
@@ -29,7 +30,14 @@ export const plan: OperationPlan = {
 export function createBench() {
   const table = createMemoryTable();
   table.record = { ...sampleRecord, cluster: 'main' };
-  table.lease = { ...sampleLease, state: 'held', operation: null, successor: null, releasedAtLsn: null };
+  table.lease = {
+    ...sampleLease,
+    state: 'held',
+    operation: null,
+    successor: null,
+    releasedAtLsn: null,
+    sync: asynchronous,
+  };
   table.operations.set(operation, sampleOperation);
   table.nodes.set('node1', {
     ...sampleNodeReport,
