@@ -1,4 +1,4 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
@@ -83,9 +83,9 @@ describe('a switchover', () => {
     const { cluster } = sandbox;
     const [primary, target] = [await cluster.primary(), await cluster.standby()];
     const before = await eventsOf(cluster);
-    // pg_ctl promote makes this file: with a folder in its place it fails, on every attempt.
-    const obstacle = join(await dataDirectoryOf(cluster, target), 'promote.signal');
-    mkdirSync(obstacle);
+    // A promotion begins with the new timeline's history file: where it cannot be made, PostgreSQL gives up and ends.
+    const log = join(await dataDirectoryOf(cluster, target), 'pg_wal');
+    chmodSync(log, 0o500);
     let written: Awaited<ReturnType<typeof whileClientsWrite>>;
     try {
       written = await whileClientsWrite('gives_back', async () => {
@@ -93,7 +93,7 @@ describe('a switchover', () => {
         expect(await cluster.primary()).toBe(primary);
       });
     } finally {
-      rmdirSync(obstacle);
+      chmodSync(log, 0o700);
     }
     expect(written).toMatchObject({ lost: [] });
     expect(await eventsSince(cluster, before)).toContain(`${target} promotion_failed`);

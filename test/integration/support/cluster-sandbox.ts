@@ -43,8 +43,10 @@ export async function openClusterSandbox(
       project,
       clusterFile,
       async close() {
-        await cluster.down(true);
-        rmSync(project, { recursive: true, force: true });
+        // For a look at the logs of what went wrong: LEASEHOLD_KEEP_SANDBOX=1.
+        const keep = process.env['LEASEHOLD_KEEP_SANDBOX'] !== undefined;
+        await cluster.down(!keep);
+        if (!keep) rmSync(project, { recursive: true, force: true });
       },
     };
   } catch (error) {
