@@ -81,12 +81,15 @@ async function startWhereFree(
   return reason;
 }
 
+/** Step Functions takes no longer name of an execution. */
+const longestName = 80;
+
 /** The name was used for an execution that ended before it claimed anything: another name, or it would never be tried again. */
 async function startAgain(
   deps: WorkflowDeps,
   name: string,
   request: Readonly<Record<string, string>>,
 ): Promise<'started' | 'exists'> {
-  const again = `${name}-s${deps.newId().slice(-10)}`;
+  const again = `${name.slice(0, longestName - 12)}-s${deps.newId().slice(-10)}`;
   return need(await deps.executions.start({ name: again, input: JSON.stringify(request) }));
 }
