@@ -1,6 +1,6 @@
 /**
  * Puts a database host's agent together: every dependency is made here and passed on. Runs until SIGTERM or SIGINT, which
- * end the agent and leave PostgreSQL and the guard running (a restarted agent adopts them); SIGUSR1 ends all of the host,
+ * end the agent and leave PostgreSQL and the guard running (a restarted agent adopts them); SIGUSR2 ends all of the host,
  * for an orderly shutdown of the machine.
  */
 
@@ -73,7 +73,7 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   stopTimers();
   host.stop();
   runner.stop();
-  if (signal === 'SIGUSR1') {
+  if (signal === 'SIGUSR2') {
     await server.node.stopFast(orderlyStopMs);
     await server.node.killAll('the host shuts down');
     guard.quit();
@@ -231,6 +231,6 @@ function describe(report: NodeReport | null, keeper: LeaseKeeper): object {
 
 function firstSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR1'] as const) process.once(name, () => resolve(name));
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) process.once(name, () => resolve(name));
   });
 }

@@ -1,6 +1,6 @@
 /**
  * Puts a proxy host's agent together. SIGTERM and SIGINT end the agent and leave HAProxy and PgBouncer running, so that a
- * restart of the agent is not noticed by clients; SIGUSR1 ends them too.
+ * restart of the agent is not noticed by clients; SIGUSR2 ends them too.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -118,7 +118,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   }, ensureRunningEveryMs);
 
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR1'] as const) process.once(name, () => resolve(name));
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) process.once(name, () => resolve(name));
   });
   log('info', 'agent ends', { signal });
   clearInterval(rounds);
@@ -128,7 +128,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   control.close();
   rest.close();
   wakeUp.close();
-  if (signal === 'SIGUSR1') await opened.stop();
+  if (signal === 'SIGUSR2') await opened.stop();
   else opened.detach();
   return 0;
 }

@@ -22,8 +22,8 @@ export interface HostPrograms {
 
 /** An agent stops PostgreSQL before it ends: a shutdown checkpoint of a busy server takes a while. */
 const agentGraceMs = 25_000;
-/** Tells an agent that its host shuts down: SIGTERM would end the agent alone and leave PostgreSQL running. */
-export const hostEndsSignal = 'SIGUSR1';
+/** Tells an agent that its host shuts down: SIGTERM would end the agent alone and leave PostgreSQL running. (SIGUSR1 is Node's own.) */
+export const hostEndsSignal = 'SIGUSR2';
 const workerGraceMs = 2_000;
 
 export class Host {
