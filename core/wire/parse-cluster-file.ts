@@ -58,8 +58,8 @@ export const embeddedLeaseTimes = { ttlMs: 2000, heartbeatMs: 500 } as const;
 export const defaultPostgresVersion = 15;
 const defaultPoolSize = 50;
 
-/** Below it, what is left of a ttl when a fence begins (0.35 of it) is less than the time that stopping everything takes. */
-const leastTtlMs = 1000;
+/** Below it, the guard would kill (at 0.85 of the ttl) later than the stop budget of 300 ms before the deadline. */
+const leastTtlMs = 2000;
 
 /** More than this is a mistake: each synchronous name and slot costs the primary. */
 export const mostNodes = 15;
