@@ -105,6 +105,19 @@ export async function missingForRedundancy(
   return [...primary, ...endpoint];
 }
 
+/** As above, and the way to the standbys is open too: what `up` promises. */
+export async function missingForClients(
+  store: ClusterStore,
+  endpoints: Endpoints,
+  wanted: WantedCluster,
+): Promise<string[]> {
+  const missing = await missingForRedundancy(store, endpoints, wanted);
+  if (missing.length > 0 || wanted.proxies.length === 0 || wanted.nodes.length < 2) return missing;
+  const answer = await ask(endpoints.dsn.replicas, 'select pg_is_in_recovery() as standby');
+  if (typeof answer === 'string') return [`the way to the standbys is not open yet: ${answer}`];
+  return answer['standby'] === true ? [] : ['the way to the standbys leads to the primary'];
+}
+
 async function notStreaming(dsn: string, standbys: readonly string[]): Promise<string[]> {
   const answer = await ask(
     dsn,

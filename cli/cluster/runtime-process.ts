@@ -13,7 +13,7 @@ import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
 import { CliError } from '../cli-error.ts';
 import { type ClusterFolder, livingRuntime, readRuntimeFile } from './cluster-folder.ts';
 import { type Endpoints, readEndpoints } from './endpoints.ts';
-import { missingForRedundancy, type WantedCluster } from './redundancy.ts';
+import { missingForClients, type WantedCluster } from './redundancy.ts';
 
 const runtimeScript = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'local', 'runtime.ts');
 
@@ -115,7 +115,7 @@ function hasEnded({ child, folder }: WaitOptions): boolean {
 async function missingNow(folder: ClusterFolder, wanted: WantedCluster): Promise<Endpoints | string> {
   const endpoints = readEndpoints(folder);
   if (endpoints === null) return 'the runtime has not named its endpoints';
-  const missing = await missingForRedundancy(storeOf(endpoints), endpoints, wanted);
+  const missing = await missingForClients(storeOf(endpoints), endpoints, wanted);
   return missing.length === 0 ? endpoints : missing.join('; ');
 }
 

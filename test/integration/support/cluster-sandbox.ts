@@ -2,7 +2,7 @@
  * A whole cluster for one test file: its own project in a temporary folder, its own ports, brought up through the runtime process
  * and taken down with everything in it, also when the test fails or its process is killed (the runtime is tied to it).
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleepMs } from '../../../adapters/clock.ts';
@@ -34,6 +34,10 @@ export async function openClusterSandbox(
   file: Record<string, unknown> = threeNodes(),
 ): Promise<ClusterSandbox> {
   const project = mkdtempSync(join(tmpdir(), 'leasehold-sandbox-'));
+  // Otherwise PostgreSQL's user could not enter it, and data would go elsewhere and away with the first `down`.
+  chmodSync(project, 0o755);
+  // Else the servers' user could not reach the data, and it would go elsewhere.
+  chmodSync(project, 0o755);
   const clusterFile = join(project, 'cluster.json');
   writeFileSync(clusterFile, JSON.stringify(file));
   try {
