@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { AslEngine } from '../../adapters/asl/engine.ts';
 import type { Execution } from '../../adapters/asl/execution.ts';
 import { createMemoryStore as createExecutionStore } from '../../adapters/asl/execution-store.ts';
@@ -306,4 +307,15 @@ export class OperationWorld {
     this.states.push(details.name);
     this.#onState(details.name, arn);
   }
+}
+
+/** The cluster is at rest: nobody works, one node holds the lease and is primary, and it is the one that is meant. */
+export function expectAtRest(world: OperationWorld, primary: string, epoch: number): void {
+  expect(world.record).toMatchObject({
+    operation: null,
+    failoverState: 'stable',
+    failoverTargetPrimary: null,
+  });
+  expect(world.lease).toMatchObject({ state: 'held', holder: primary, epoch });
+  expect(world.hosts.filter(({ postgres }) => postgres === 'primary').map(({ id }) => id)).toEqual([primary]);
 }

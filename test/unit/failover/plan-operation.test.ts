@@ -15,6 +15,7 @@ import {
   releaseOrder,
 } from '../../../core/failover/plan-operation.ts';
 import { asynchronous, type Lease } from '../../../core/model/lease.ts';
+import { actionVerbs } from '../../../core/model/operation.ts';
 import { sampleLease, sampleNodeReport, sampleProxyReport, sampleRecord } from '../../support/samples.ts';
 
 const record = { ...sampleRecord, members: ['a', 'b', 'c'], proxies: ['p'], operation: null };
@@ -195,6 +196,28 @@ describe('a failover', () => {
     expect(planFailoverAnew(anew, scene).catchup.every(({ attempt }) => attempt === 3)).toBe(true);
     expect(planFailoverAnew(plan, { ...scene, lease: { ...lost, neverPromoted: true } }).from).toBe('a');
   });
+});
+
+test('the plans order every verb that hosts know, and no other', () => {
+  const handover = planned();
+  const after = {
+    target: 'b',
+    epoch: 3,
+    attempt: 2,
+    members: ['a'],
+    skip: [],
+    proxies: ['p'],
+    reports,
+    proxyReports: [],
+  };
+  const orders = [
+    ...handover.catchup,
+    ...planned({ silent: true }).catchup,
+    promoteOrder('b', 3, 1, reports),
+    releaseOrder(handover, 'b', { proxies: [], armed: [] }, reports),
+    ...reconfigureOrders(after),
+  ];
+  expect([...new Set(orders.map(({ verb }) => verb))].toSorted()).toEqual(actionVerbs.toSorted());
 });
 
 test('afterwards the others follow and the proxies resume, but for those that are left out', () => {
