@@ -52,6 +52,8 @@ export interface ActionRunnerDeps {
   readonly readActions: boolean;
   readonly now: () => number;
   readonly log: Log;
+  /** False while the host carries out something of its own that an action would disturb. */
+  readonly mayBegin: () => boolean;
   /** An action was claimed or finished: others may wait for it. */
   readonly onProgress: () => void;
 }
@@ -65,6 +67,8 @@ interface Run {
 
 const pollMs = 100;
 const adoptionLimitMs = 2_000;
+/** How long an action waits for what the host does by itself; the operation's own limits are about as long. */
+const orderLimitMs = 10_000;
 const maxTranscriptLines = 500;
 /** Finished runs that Run Command may still ask about. */
 const maxRememberedRuns = 64;
@@ -187,6 +191,7 @@ export class ActionRunner {
     if (!(await keeper.refresh())) return;
     // An action holds up the host's own decisions, and so the adoption of a former agent's lease: that comes first.
     if (!(await keeper.until(() => !this.#leaseToAdopt(), adoptionLimitMs))) return;
+    if (!(await keeper.until(() => this.#deps.mayBegin(), orderLimitMs))) return;
     const refusal = this.#staleness(action);
     if (refusal !== null) {
       log('info', 'action refused', {

@@ -12,6 +12,7 @@ const readTimeoutMs = 1_000;
 export class NodeDirectory {
   readonly #deps: { readonly store: ClusterStore; readonly wakeUp: WakeUp; readonly self: NodeId };
   #nodes: readonly NodeReport[] = [];
+  #read = false;
 
   constructor(deps: { store: ClusterStore; wakeUp: WakeUp; self: NodeId }) {
     this.#deps = deps;
@@ -22,6 +23,10 @@ export class NodeDirectory {
     return this.#nodes;
   }
 
+  hasRead(): boolean {
+    return this.#read;
+  }
+
   /** What cannot be read stays as it was. */
   async read(): Promise<void> {
     const { store, wakeUp, self } = this.#deps;
@@ -29,7 +34,10 @@ export class NodeDirectory {
       store.readNodes({ timeoutMs: readTimeoutMs }),
       store.readProxies({ timeoutMs: readTimeoutMs }),
     ]);
-    if (nodes.kind === 'ok') this.#nodes = nodes.value;
+    if (nodes.kind === 'ok') {
+      this.#nodes = nodes.value;
+      this.#read = true;
+    }
     const others = this.#nodes.filter(({ node }) => node !== self).map(({ addresses }) => addresses);
     const otherProxies =
       proxies.kind === 'ok'

@@ -5,12 +5,12 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
-import { uptimeMs } from '../adapters/clock.ts';
+import { sleepMs, uptimeMs } from '../adapters/clock.ts';
 import { isProcessAlive } from '../adapters/process.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
 import type { DatabaseHostConfig } from '../core/model/host-config.ts';
@@ -40,6 +40,7 @@ const watchPostmasterMs = 50;
 /** A round at least this often, whatever happens. */
 const roundMs = 500;
 const orderlyStopMs = 20_000;
+const settleMs = 5_000;
 
 export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   for (const path of [controlSocketPath(config), guardLogPath(config), dataDirectory(config)]) {
@@ -48,10 +49,11 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   const agent = await assemble(config);
   const { context, guard, host, runner } = agent;
   const { keeper, wakeUp, log, server } = context;
-  await guard.ensure();
+  // The lock on the host's folder first: a second agent must not touch what the first one guards.
   const control = await listenForControl(controlSocketPath(config), {
     runAction: async ({ operation, action }, onLine) => runner.follow(operation, action, onLine),
   });
+  await ensureGuard(agent);
   const rest = await startRestServer({
     host: config.host,
     port: config.restPort,
@@ -74,6 +76,8 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   host.stop();
   runner.stop();
   if (signal === 'SIGUSR2') {
+    // What is being started now would otherwise run on without a guard.
+    await Promise.race([host.settled(), sleepMs(settleMs)]);
     await server.node.stopFast(orderlyStopMs);
     await server.node.killAll('the host shuts down');
     guard.quit();
@@ -94,6 +98,19 @@ interface Agent {
   readonly listensOn: (restPort: number) => void;
 }
 
+/** No guard, no writable PostgreSQL: nothing else would stop it when this agent dies. */
+async function ensureGuard({ context, guard }: Agent): Promise<void> {
+  const { node } = context.server;
+  const found = await guard.ensure().catch(async (error: unknown) => {
+    await node.killAll('there is no guard');
+    throw error;
+  });
+  // The former guard died, and its deadline with it: nothing proves that what runs here may be writable.
+  if (found === 'started' && !existsSync(join(dataDirectory(context.config), 'standby.signal'))) {
+    await node.killAll('its guard died');
+  }
+}
+
 function startTimers({ context, guard, host }: Agent): () => void {
   const { keeper, log, server } = context;
   const watch = setInterval(() => {
@@ -103,7 +120,10 @@ function startTimers({ context, guard, host }: Agent): () => void {
   const rounds = setInterval(() => {
     if (!guard.isAlive()) {
       log('error', 'the guard is gone: started anew', {});
-      void guard.ensure().then(() => keeper.tellGuard());
+      void guard.ensure().then(
+        () => keeper.tellGuard(),
+        () => server.node.killAll('there is no guard'),
+      );
     }
     host.reconcile();
   }, roundMs);
@@ -170,6 +190,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     now: uptimeMs,
     nodes: () => directory.nodes(),
     readNodes: () => directory.read(),
+    directoryRead: () => directory.hasRead(),
     reportSoon: () => host.reconcile(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
     restPort: () => restPort,
@@ -186,6 +207,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     readActions: config.actions === 'both',
     now: uptimeMs,
     log,
+    mayBegin: () => !host.isBusy(),
     onProgress: () => wakeUp.wake('action'),
   });
   const host: DatabaseHost = new DatabaseHost(context, runner);

@@ -92,6 +92,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     readActions: config.actions === 'both',
     now: uptimeMs,
     log,
+    mayBegin: () => true,
     onProgress: () => wakeUp.wake('action'),
   });
   const control = await listenForControl(controlSocketPath(config), {

@@ -4,7 +4,7 @@
  * they run the table only lets through what stops PostgreSQL. The lease is renewed elsewhere (`lease-keeper.ts`), so that
  * nothing here can delay it.
  */
-import { sendSignal } from '../../adapters/process.ts';
+import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
 import { decideFencing, decideHost } from '../../core/host/decide.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
 import type { HostDecision } from '../../core/host/host-rules.ts';
@@ -31,6 +31,7 @@ export class DatabaseHost {
   readonly #runner: ActionRunner;
   readonly #reporter: Reporter;
   #order: string | null = null;
+  #orderDone: Promise<void> = Promise.resolve();
   #working = false;
   #again = false;
   #roundMs: number;
@@ -56,6 +57,11 @@ export class DatabaseHost {
 
   stop(): void {
     this.#closed = true;
+  }
+
+  /** After `stop`: what was being carried out has come to its end. */
+  async settled(): Promise<void> {
+    await this.#orderDone;
   }
 
   /** PostgreSQL was started in place, whether it came up or not: too many in a row, and the lease is handed over. */
@@ -97,10 +103,12 @@ export class DatabaseHost {
       const decision = decideFencing(this.#state(look));
       if (decision !== null && !this.#fencing) {
         this.#fencing = true;
-        void executeOrder['kill-postgres'](this.#context, decision).finally(() => {
-          this.#fencing = false;
-          this.reconcile();
-        });
+        void executeOrder['kill-postgres'](this.#context, decision)
+          .catch((error: unknown) => this.#context.log('error', 'fencing failed', { error: String(error) }))
+          .finally(() => {
+            this.#fencing = false;
+            this.reconcile();
+          });
       }
     }
     this.reconcile();
@@ -109,7 +117,7 @@ export class DatabaseHost {
   #fencing = false;
 
   health(): HealthFacts {
-    const { keeper, server, config } = this.#context;
+    const { server, config } = this.#context;
     const look = server.last();
     const own = this.#reporter.last();
     return {
@@ -120,7 +128,7 @@ export class DatabaseHost {
           : look?.postgres.kind === 'standby'
             ? 'standby'
             : 'none',
-      leaseValid: keeper.isHolder() && keeper.view().holdStage === 'valid',
+      leaseValid: this.#mayServe(),
       handingOver: this.#handingOver,
       streaming: look?.postgres.kind === 'standby' && look.postgres.streaming,
       lagBytes: own?.lagBytes ?? null,
@@ -136,6 +144,20 @@ export class DatabaseHost {
     this.#handingOver = handingOver;
   }
 
+  /** The lease is valid at this instant, and its epoch is open to clients. */
+  #mayServe(): boolean {
+    const { keeper } = this.#context;
+    const { record, watch, holdStage } = keeper.view();
+    const epoch = watch.lease?.epoch;
+    if (!keeper.isHolder() || holdStage !== 'valid' || record === null || epoch === undefined) return false;
+    return epochRecord(record, epoch) !== null;
+  }
+
+  /** A long order that is being carried out; an action waits for its end. */
+  isBusy(): boolean {
+    return this.#order !== null;
+  }
+
   report(): NodeReport | null {
     return this.#reporter.last();
   }
@@ -145,6 +167,7 @@ export class DatabaseHost {
     this.#roundMs = now();
     await this.#readNodes();
     const look = await server.look();
+    if (look.postgres.kind === 'stopped' || look.postgres.kind === 'standby') keeper.notWritable();
     const lease = keeper.view().watch.lease;
     if (lease !== null) disk.sawEpoch(Math.max(lease.epoch, disk.facts().highestEpoch));
     this.#suspect(look);
@@ -192,9 +215,18 @@ export class DatabaseHost {
       bootstrapSilentMs: now() - this.#bootstrapSeen.sinceMs,
       joiningForMs: since(this.#joiningSinceMs),
       slotReady: primary?.slots.includes(slotName(config.node)) ?? false,
+      registered: this.#registered(),
       upstreamKnown: upstreamOf(this.#context, holder) !== null,
       unattendedMs: since(this.#unattendedSinceMs),
     };
+  }
+
+  /** Whether this node's stored report is of this EC2 instance: two hosts with one node id must never both open PostgreSQL. */
+  #registered(): HostState['registered'] {
+    const { config, directoryRead } = this.#context;
+    if (!directoryRead()) return 'unknown';
+    const own = this.#context.nodes().find((node) => node.node === config.node);
+    return own === undefined || own.instanceId === config.instanceId ? 'here' : 'elsewhere';
   }
 
   async #judge(look: Look): Promise<RejoinVerdict | null> {
@@ -246,7 +278,7 @@ export class DatabaseHost {
       return;
     }
     this.#order = decision.order.kind;
-    void execute(this.#context, decision)
+    this.#orderDone = execute(this.#context, decision)
       .catch((error: unknown) => {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
         this.#context.log('error', 'order failed', { order: decision.order.kind, reason: text });
@@ -261,7 +293,9 @@ export class DatabaseHost {
   /** The immediate shutdown before the kill: PostgreSQL's own children end with it. */
   #quit(): void {
     const postmaster = this.#context.server.last()?.postmaster;
-    if (postmaster !== null && postmaster !== undefined) sendSignal(postmaster.pid, 'SIGQUIT');
+    if (postmaster != null && isProcessAlive(postmaster.pid, postmaster.startTicks)) {
+      sendSignal(postmaster.pid, 'SIGQUIT');
+    }
   }
 
   /** The stream from the primary broke: its host may be gone. Reads become frequent; nothing else follows from it. */

@@ -158,8 +158,9 @@ async function stopAndRelease(
   }
   run.say(`proxies paused after ${Math.round(context.now() - announcedMs)} ms`);
   context.setHandingOver(true);
+  const postmaster = await context.server.node.findPostmaster();
   const stopped = await context.server.node.stopFast(stopLimitMs);
-  if (stopped.kind !== 'stopped' || !stopped.cleanShutdown) {
+  if (stopped.kind !== 'stopped' || !stopped.cleanShutdown || stopped.as !== 'primary') {
     // Not clean: what was acknowledged may not be elsewhere. The lease stays, and the agent restarts PostgreSQL in place.
     await context.server.node.killAll('a shutdown that did not end');
     await callOff(context);
@@ -168,6 +169,7 @@ async function stopAndRelease(
   run.say(
     `pg_ctl stop: clean shutdown, checkpoint at ${formatLsn(stopped.checkpointLsn)}, ${Math.round(stopped.ms)} ms`,
   );
+  context.server.nowShutDown(postmaster);
   const given = await writeFresh(context, (seen) =>
     release(seen, writer, {
       operation: action.operation,
@@ -295,11 +297,17 @@ async function takeLease(
   action: Action,
   run: ActionContext,
 ): Promise<ActionOutcome | null> {
-  const { keeper, writer, server } = context;
+  const { keeper, writer } = context;
   const seen = keeper.view().watch.lease;
   if (seen === null) return failed('lease-lost', 'the lease vanished', { neverPromoted: true });
   const ready = await readyToPromote(context, seen.releasedAtLsn);
   if (ready !== null) return failed('not-caught-up', ready, { neverPromoted: true });
+  context.disk.reload();
+  if (seen.epoch < context.disk.facts().highestEpoch) {
+    return failed('fenced', `this host has seen epoch ${context.disk.facts().highestEpoch}`, {
+      neverPromoted: true,
+    });
+  }
   if (seen.epoch + 1 <= context.disk.facts().fencedEpoch) {
     return failed('fenced', `this host is barred from epoch ${seen.epoch + 1}`, { neverPromoted: true });
   }
@@ -311,15 +319,17 @@ async function takeLease(
       sync: seen.sync,
     }),
   );
+  // Uncertain proves nothing: the write may still land.
   if (taken.kind !== 'done')
-    return failed('lease-lost', `the lease could not be taken: ${taken.kind}`, { neverPromoted: true });
+    return failed('lease-lost', `the lease could not be taken: ${taken.kind}`, {
+      neverPromoted: taken.kind === 'refused',
+    });
   context.disk.sawEpoch(taken.lease.epoch);
   run.say(`lease taken, epoch ${taken.lease.epoch}`);
   context.emit('lease_acquired', `from ${seen.holder}, which was ${seen.state}`, {
     epoch: taken.lease.epoch,
     operation: action.operation,
   });
-  if (server.last()?.postgres.kind === 'stopped') return failed('stopped', 'PostgreSQL is not running');
   return null;
 }
 

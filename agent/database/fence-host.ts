@@ -4,13 +4,12 @@
  * is killed, then it is verified. Works without a living agent. The last line it prints is the proof, as JSON.
  */
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
-import { DiskState } from '../disk-state.ts';
+import { barHost } from '../disk-state.ts';
 import { stateFolder } from '../paths.ts';
 import { postgresFor } from './postgres-for.ts';
 
 export async function fenceHost(config: DatabaseHostConfig, epoch: number): Promise<number> {
-  const disk = new DiskState(stateFolder(config));
-  disk.bar(epoch);
+  barHost(stateFolder(config), epoch);
   process.stdout.write(`barred: no primary at epoch ${epoch} or below on ${config.node}\n`);
   const postgres = postgresFor(config);
   const evidence = await postgres.killAll(`fenced at epoch ${epoch}`);

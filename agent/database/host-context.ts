@@ -25,6 +25,8 @@ export interface HostContext {
   readonly now: () => number;
   /** The last reports that were read of all nodes, this one's included. */
   readonly nodes: () => readonly NodeReport[];
+  /** The reports have been read at least once. */
+  readonly directoryRead: () => boolean;
   /** What this node says of itself changed: report before the next period. */
   readonly reportSoon: () => void;
   /** While set, `/primary` answers 503 although the lease is held. */

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 import type { HostDecision, HostOrder } from '../../core/host/host-rules.ts';
+import { maySeal } from '../../core/lease/lease-clock.ts';
 import { adopt, createLease, release, seal } from '../../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
@@ -104,7 +105,8 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
     standby(context, order, async (upstream) => rebuildFrom(context, upstream, await forkOf(context))),
   seal: async (context, decision) => {
     const lease = context.keeper.view().watch.lease;
-    if (lease === null) return;
+    const { watch } = context.keeper.view();
+    if (lease === null || !maySeal(watch, context.config.node, context.now())) return;
     const outcome = await context.keeper.write(seal(lease));
     if (outcome.kind !== 'done') return;
     context.emit('lease_sealed', `${lease.holder} has not renewed`, {

@@ -31,7 +31,8 @@ export function mayOpen(context: HostContext): boolean {
   const { watch, holdStage } = context.keeper.view();
   context.disk.reload();
   const epoch = watch.lease?.epoch ?? 0;
-  return context.keeper.isHolder() && holdStage === 'valid' && epoch > context.disk.facts().fencedEpoch;
+  const { fencedEpoch, highestEpoch } = context.disk.facts();
+  return context.keeper.isHolder() && holdStage === 'valid' && epoch > fencedEpoch && epoch >= highestEpoch;
 }
 
 /** Promotes this standby under a lease that it holds, and records the epoch before a client may enter. */
@@ -123,6 +124,12 @@ export async function startPrimaryInPlace(context: HostContext): Promise<Primary
       kind: 'failed',
       reason: started.kind === 'failed' || started.kind === 'refused' ? started.reason : started.kind,
     };
+  }
+  // A fence bars and then looks; this starts and then looks: one of the two always sees the other.
+  if (!mayOpen(context)) {
+    await server.node.killAll('barred, or the lease was lost, while it was started');
+    await createStandbySignal(server.node.host);
+    return { kind: 'failed', reason: 'the lease is not held at this instant' };
   }
   const accepting = await server.node.awaitAccepting(started, startTimeoutMs);
   if (accepting.kind === 'exited')

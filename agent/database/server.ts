@@ -37,6 +37,7 @@ export class Server {
   readonly node: PostgresNode;
   #following: Following | null = null;
   #last: Look | null = null;
+  #shutDown: Postmaster | null = null;
   #failedRewinds = { epoch: 0, count: 0 };
   /** What a standby had received when it was last seen running: a restart forgets it. */
   #lastStandby: RunningObservation | null = null;
@@ -72,6 +73,17 @@ export class Server {
     return this.#failedRewinds.epoch === epoch && this.#failedRewinds.count >= rewindAttempts;
   }
 
+  /**
+   * pg_control says that this postmaster has shut down: whatever of it is left (walsenders that send the last records) accepts
+   * no write, and must not be killed for being without a lease.
+   */
+  nowShutDown(postmaster: Postmaster | null): void {
+    this.#shutDown = postmaster;
+    if (this.#last !== null) {
+      this.#last = { ...this.#last, postgres: { kind: 'stopped' }, observation: null, postmaster: null };
+    }
+  }
+
   forgetStandby(): void {
     this.#lastStandby = null;
   }
@@ -86,6 +98,9 @@ export class Server {
   async #look(): Promise<Look> {
     const disk = await this.#disk();
     const postmaster = disk.dataDirectory === 'absent' ? null : await this.node.findPostmaster();
+    if (postmaster !== null && this.#isShutDown(postmaster)) {
+      return { ...disk, postgres: { kind: 'stopped' }, observation: null, postmaster: null };
+    }
     if (postmaster === null) {
       const found = disk.dataDirectory === 'absent' ? [] : this.node.findProcesses();
       // The crash recovery before a rewind is a single-user server: it takes no connection, so it is nothing to fence.
@@ -106,6 +121,11 @@ export class Server {
       ? { kind: 'standby', streaming: this.#streams(observation), upstream: this.#following?.node ?? null }
       : { kind: 'primary' };
     return { ...disk, postgres, observation, postmaster };
+  }
+
+  #isShutDown(postmaster: Postmaster): boolean {
+    const ended = this.#shutDown;
+    return ended !== null && ended.pid === postmaster.pid && ended.startTicks === postmaster.startTicks;
   }
 
   async #disk(): Promise<Pick<Look, 'control' | 'dataDirectory' | 'standbySignal'>> {

@@ -174,7 +174,13 @@ export async function judge(context: HostContext, look: Look): Promise<Rejoin | 
   if (first.kind !== 'need-wal-end' || look.postgres.kind !== 'stopped') return first;
   const end = await context.server.node.walEnd();
   // Its log cannot be read: pg_rewind finds out, and what it cannot repair is rebuilt.
-  if (end.kind !== 'wal-end') return { ...first, kind: 'rewind', reason: `${first.reason}: ${end.reason}` };
+  if (end.kind !== 'wal-end') {
+    return {
+      ...first,
+      kind: data.rewindFailed ? 'rebuild' : 'rewind',
+      reason: `${first.reason}: ${end.reason}`,
+    };
+  }
   return decideRejoin({ ...view, data: { ...data, walEnd: end.endLsn } });
 }
 

@@ -14,11 +14,20 @@
  * | standby          | `start-standby`, `clone`, `rewind`, `rebuild` | acquire-and-promote (an action), `kill-postgres` |
  * | primary          | `create-lease`, acquire-and-promote, `start-primary` | stop-and-release (an action), `kill-postgres`, `hand-over` |
  */
+
+import { maySeal } from '../lease/lease-clock.ts';
 import { type HostDecision, leaseOf, mayBePrimary, nothing, type Row } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 import { joiningRules } from './joining-rules.ts';
 import { primaryRules } from './primary-rules.ts';
 import { standbyRules } from './standby-rules.ts';
+
+function maySealNow(state: HostState): boolean {
+  return (
+    maySeal(state.watch, state.node, state.watch.sinceMs + state.silentMs) &&
+    (state.watch.lease?.epoch ?? 0) >= state.disk.highestEpoch
+  );
+}
 
 /** What holds whatever else is under way on this host. */
 const fencingRules: readonly Row[] = [
@@ -45,6 +54,18 @@ const fencingRules: readonly Row[] = [
     when: (s) => mayBePrimary(s) && (leaseOf(s)?.epoch ?? 0) <= s.disk.fencedEpoch,
     order: () => ({ kind: 'kill-postgres' }),
     reason: 'this host was barred from running a primary at this epoch',
+  },
+  {
+    rule: 'writable-elsewhere',
+    when: (s) => s.registered === 'elsewhere' && mayBePrimary(s),
+    order: () => ({ kind: 'kill-postgres' }),
+    reason: 'this node id is registered to another EC2 instance',
+  },
+  {
+    rule: 'lease-silent',
+    when: (s) => s.disk.dataDirectory === 'present' && s.registered === 'here' && maySealNow(s),
+    order: () => ({ kind: 'seal' }),
+    reason: "the holder has not renewed for longer than ttl'",
   },
   {
     rule: 'busy',

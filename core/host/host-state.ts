@@ -66,6 +66,8 @@ export interface HostState {
   readonly joiningForMs: number;
   /** The primary reports a replication slot for this node. */
   readonly slotReady: boolean;
+  /** Whether this node id is registered to this EC2 instance; `unknown` until the reports have been read. */
+  readonly registered: 'here' | 'elsewhere' | 'unknown';
   /** Where the primary of the current epoch can be reached is known. */
   readonly upstreamKnown: boolean;
   /** How long the lease has been free without an operation to move it, in ms. */

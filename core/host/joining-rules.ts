@@ -32,6 +32,18 @@ export const joiningRules: readonly Row[] = [
     reason: 'this node made a first data directory, and another node took the bootstrap over meanwhile',
   },
   {
+    rule: 'registration-unread',
+    when: (s) => s.registered === 'unknown',
+    order: nothing,
+    reason: 'whether this node id belongs to this EC2 instance has not been read yet',
+  },
+  {
+    rule: 'registered-elsewhere',
+    when: (s) => s.registered === 'elsewhere',
+    order: () => ({ kind: 'refuse' }),
+    reason: 'this node id is registered to another EC2 instance: remove its report first if that one is gone',
+  },
+  {
     rule: 'foreign-data',
     when: (s) =>
       s.disk.dataDirectory === 'foreign' ||

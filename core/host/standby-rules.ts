@@ -2,7 +2,6 @@
  * What a node does that does not hold the lease: seal a silent one, ask for a failover, follow the primary of the current
  * epoch, or be brought back onto its history. Upholds H3 and H4.
  */
-import { maySeal } from '../lease/lease-clock.ts';
 import type { NodeId } from '../model/lease.ts';
 import { currentPrimary, isDown, leaseOf, nothing, type Row } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
@@ -24,10 +23,6 @@ const upstreamOf = (state: HostState): NodeId => {
   return primary;
 };
 
-function maySealNow(state: HostState): boolean {
-  return maySeal(state.watch, state.node, state.watch.sinceMs + state.silentMs);
-}
-
 /** Without a primary only data that cannot have diverged is started: what was a standby, or stopped in this epoch. */
 function mayStartWithoutPrimary(state: HostState): boolean {
   return state.disk.dataDirectory === 'present' && state.disk.standbySignal;
@@ -35,12 +30,6 @@ function mayStartWithoutPrimary(state: HostState): boolean {
 
 /** While there is no primary, and whose business that is. */
 const freeLeaseRules: readonly Row[] = [
-  {
-    rule: 'lease-silent',
-    when: (s) => s.disk.dataDirectory === 'present' && maySealNow(s),
-    order: () => ({ kind: 'seal' }),
-    reason: "the holder has not renewed for longer than ttl'",
-  },
   {
     rule: 'lease-unattended',
     when: (s) =>

@@ -84,6 +84,7 @@ export function aPrimary(change: Changes = {}): HostState {
     bootstrapSilentMs: 0,
     joiningForMs: 0,
     slotReady: true,
+    registered: 'here',
     upstreamKnown: true,
     unattendedMs: 0,
     ...rest,

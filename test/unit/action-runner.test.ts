@@ -96,6 +96,7 @@ async function bench(options: Options = {}): Promise<Bench> {
     return made.work(action, run.say, run.signal, run.onlyWatches);
   };
   const runner = new ActionRunner({
+    mayBegin: () => true,
     store,
     clients: {
       warm: () => undefined,
