@@ -30,7 +30,7 @@ export interface Finished {
 }
 
 /** The fence was sent a while ago: its proof, or a report of the host, is awaited this long before EC2 is asked. */
-const proofLimitMs = 10_000;
+const proofLimitMs = 5_000;
 const instanceLimitMs = 150_000;
 const askEveryMs = 500;
 
