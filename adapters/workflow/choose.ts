@@ -177,13 +177,17 @@ function epochOf(plan: OperationPlan, { lease }: Scene, decision: Decision): num
 
 /** An order to this node that has not failed is kept: it was armed before. Else it is a new one. */
 function orderFor(plan: OperationPlan, scene: Scene, decision: Decision): ActionOrder {
+  const { reports } = scene;
   const former = scene.actions.filter(
     ({ node, verb }) => node === decision.target && verb === 'acquire-and-promote',
   );
   const kept = former.findLast(({ result }) => result?.ok !== false);
-  if (kept !== undefined)
-    return promoteOrder(decision.target, kept.epoch, attemptOf(kept.action), scene.reports);
-  return promoteOrder(decision.target, epochOf(plan, scene, decision), former.length + 1, scene.reports);
+  if (kept !== undefined) {
+    const { epoch } = kept;
+    return promoteOrder(plan, decision.target, { epoch, attempt: attemptOf(kept.action), reports });
+  }
+  const epoch = epochOf(plan, scene, decision);
+  return promoteOrder(plan, decision.target, { epoch, attempt: former.length + 1, reports });
 }
 
 /** Names the successor and arms it at once; false when the lease has changed since it was read. */

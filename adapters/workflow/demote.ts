@@ -52,7 +52,7 @@ async function handOver(deps: WorkflowDeps, store: ClusterStore, input: DemoteIn
     markStep(deps, store, plan.operation, 'demoting_old_primary'),
   ]);
   const reports = need(nodes);
-  const promote = promoteOrder(plan.target, plan.epoch, 1, reports);
+  const promote = promoteOrder(plan, plan.target, { epoch: plan.epoch, attempt: 1, reports });
   const proxies = input.answers
     .filter(({ order, ok }) => ok && order.verb === 'pause')
     .map(({ order }) => order.node);

@@ -87,7 +87,8 @@ export interface PlanView {
 /** A hand-over begins when the target's replay is this close: what is left is replayed while clients wait. */
 export const handoverLagBytes = 1024 * 1024;
 const handoverMs = 25_000;
-const promoteMs = 60_000;
+/** In a hand-over the target is armed first, and waits for as long as the old primary's stop may take. */
+const promoteMs = { handover: 60_000, failover: 30_000 } as const;
 const fenceSeconds = 330;
 const rounds = 3;
 const replans = 2;
@@ -159,16 +160,12 @@ export function planFailoverAnew(plan: OperationPlan, scene: PlanScene): Operati
 
 /** The order to take the lease and promote: the same for a hand-over, a failover and giving back. */
 export function promoteOrder(
+  plan: Pick<OperationPlan, 'path'>,
   node: NodeId,
-  epoch: number,
-  attempt: number,
-  reports: readonly NodeReport[],
+  at: { readonly epoch: number; readonly attempt: number; readonly reports: readonly NodeReport[] },
 ): ActionOrder {
-  return {
-    ...order(node, 'acquire-and-promote', {}, { epoch, reports }, promoteMs),
-    required: true,
-    attempt,
-  };
+  const promote = order(node, 'acquire-and-promote', {}, at, promoteMs[plan.path]);
+  return { ...promote, required: true, attempt: at.attempt };
 }
 
 /** The order to the old primary of a hand-over. `armed`: the actions that must have been taken up before it stops. */

@@ -146,7 +146,7 @@ describe('a hand-over', () => {
 
   test('orders the release only with what must come before it', () => {
     const plan = planned();
-    const armed = promoteOrder('b', 3, 1, reports);
+    const armed = promoteOrder({ path: 'handover' }, 'b', { epoch: 3, attempt: 1, reports });
     const order = releaseOrder(plan, 'b', { proxies: ['p'], armed: ['acquire-and-promote@b#1'] }, reports);
     expect(order).toMatchObject({
       node: 'a',
@@ -213,7 +213,7 @@ test('the plans order every verb that hosts know, and no other', () => {
   const orders = [
     ...handover.catchup,
     ...planned({ silent: true }).catchup,
-    promoteOrder('b', 3, 1, reports),
+    promoteOrder({ path: 'handover' }, 'b', { epoch: 3, attempt: 1, reports }),
     releaseOrder(handover, 'b', { proxies: [], armed: [] }, reports),
     ...reconfigureOrders(after),
   ];
