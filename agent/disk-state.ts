@@ -105,6 +105,12 @@ export class DiskState {
     if (epoch !== this.#facts.dataEpoch) this.#change({ dataEpoch: epoch });
   }
 
+  /** Both facts of a lease just taken, in one write: this is on the path of every hand-over. */
+  enterEpoch(epoch: number): void {
+    const highestEpoch = Math.max(epoch, this.#facts.highestEpoch);
+    this.#change({ highestEpoch, dataEpoch: epoch });
+  }
+
   endedReceiver(ended: DurableFacts['receiverEnded']): void {
     this.#change({ receiverEnded: ended });
   }

@@ -7,7 +7,7 @@
 import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
 import { decideFencing, decideHost } from '../../core/host/decide.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
-import type { HostDecision } from '../../core/host/host-rules.ts';
+import { type HostDecision, needsFailover } from '../../core/host/host-rules.ts';
 import type { HostState, RejoinVerdict } from '../../core/host/host-state.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { Lease } from '../../core/model/lease.ts';
@@ -21,6 +21,7 @@ import { dropKept, judge, upstreamOf } from './standby-work.ts';
 
 const readNodesEveryMs = 3_000;
 const tendSlotsEveryMs = 5_000;
+const roundDuringBatonMs = 400;
 /** A primary that has run this long since its last restart in place is well again. */
 const wellAfterMs = 30_000;
 /** The loop must come round at least this often for `/liveness`. */
@@ -77,6 +78,7 @@ export class DatabaseHost {
       this.#again = true;
       return;
     }
+    if (this.#passesBaton() && this.#context.now() - this.#roundMs < roundDuringBatonMs) return;
     this.#working = true;
     void this.#round()
       .catch((error: unknown) => {
@@ -115,6 +117,12 @@ export class DatabaseHost {
   }
 
   #fencing = false;
+
+  /** A hand-over is under way here: rounds would compete with it for the event loop, and decide nothing but `busy`. */
+  #passesBaton(): boolean {
+    const verb = this.#runner.running();
+    return verb === 'stop-and-release' || verb === 'acquire-and-promote';
+  }
 
   health(): HealthFacts {
     const { server, config } = this.#context;
@@ -317,7 +325,7 @@ export class DatabaseHost {
     if (running) this.#troubledSinceMs = null;
     else this.#troubledSinceMs ??= now();
     if (running && now() - this.#lastRestartMs > wellAfterMs) this.#restartsInPlace = 0;
-    const free = watch.lease !== null && watch.lease.state !== 'held' && record?.operation === null;
+    const free = watch.lease !== null && record !== null && needsFailover(record, watch.lease);
     if (free) this.#unattendedSinceMs ??= now();
     else this.#unattendedSinceMs = null;
     const joined = look.dataDirectory === 'present' && (record?.members.includes(config.node) ?? false);

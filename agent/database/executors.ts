@@ -16,7 +16,7 @@ import {
 } from '../action-runner.ts';
 import type { HostContext } from './host-context.ts';
 import { askPrimaryPosition } from './other-node.ts';
-import { promoteUnderLease } from './primary-work.ts';
+import { prepareToPromote, promoteUnderLease } from './primary-work.ts';
 import { followUpstream, startStandby, upstreamOf } from './standby-work.ts';
 
 /** How long the proxies may take to pause before a hand-over is called off. */
@@ -258,6 +258,8 @@ async function acquireAndPromote(
   run: ActionContext,
 ): Promise<ActionOutcome> {
   const { keeper } = context;
+  // All that can be done before the lease is free is done now, while clients are still served.
+  await prepareToPromote(context);
   const forMe = (): boolean => {
     const lease = keeper.view().watch.lease;
     return (
@@ -324,7 +326,7 @@ async function takeLease(
     return failed('lease-lost', `the lease could not be taken: ${taken.kind}`, {
       neverPromoted: taken.kind === 'refused',
     });
-  context.disk.sawEpoch(taken.lease.epoch);
+  context.disk.enterEpoch(taken.lease.epoch);
   run.say(`lease taken, epoch ${taken.lease.epoch}`);
   context.emit('lease_acquired', `from ${seen.holder}, which was ${seen.state}`, {
     epoch: taken.lease.epoch,
@@ -336,25 +338,28 @@ async function takeLease(
 /** A standby is ready when its replay is past the old primary's shutdown record. Null: ready. */
 async function readyToPromote(context: HostContext, releasedAt: Lsn | null): Promise<string | null> {
   const { server } = context;
-  let look = await server.look();
-  if (look.postgres.kind === 'stopped') {
-    const started = await startStandby(context, null);
-    if (started.kind === 'failed') return started.reason;
-    look = await server.look();
-  }
-  if (releasedAt === null)
-    return look.postgres.kind === 'standby' ? null : `PostgreSQL is ${look.postgres.kind}`;
   const deadline = context.now() + replayLimitMs;
-  for (;;) {
-    const answer = await server.node.query('select pg_last_wal_replay_lsn()::text as lsn', 1_000);
-    const text = answer.kind === 'rows' ? answer.rows[0]?.lsn : null;
-    const replayed = typeof text === 'string' ? parseLsn(text) : null;
-    if (replayed !== null && replayed > releasedAt) return null;
-    if (context.now() > deadline)
-      return `replay is at ${text}, the old primary stopped at ${formatLsn(releasedAt)}`;
+  let last = 'PostgreSQL did not answer';
+  // One light question, for clients wait: a full look costs several and a connection of its own.
+  while (context.now() < deadline) {
+    const answer = await server.node.query(standbyPosition, positionTimeoutMs);
+    if (answer.kind === 'rows') {
+      const { standby, lsn } = answer.rows[0] ?? {};
+      if (standby !== true) return 'PostgreSQL runs here as a primary';
+      const replayed = typeof lsn === 'string' ? parseLsn(lsn) : null;
+      if (releasedAt === null || (replayed !== null && replayed > releasedAt)) return null;
+      last = `replay is at ${lsn}, the old primary stopped at ${formatLsn(releasedAt)}`;
+    } else if (answer.kind === 'unreachable' && (await server.look()).postgres.kind === 'stopped') {
+      const started = await startStandby(context, null);
+      if (started.kind === 'failed') return started.reason;
+    }
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+  return last;
 }
+
+const standbyPosition = 'select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn()::text as lsn';
+const positionTimeoutMs = 1_000;
 
 /** The promotion failed. The lease goes back only if PostgreSQL is down and was certainly never writable here. */
 async function giveBack(

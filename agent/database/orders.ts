@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 import type { HostDecision, HostOrder } from '../../core/host/host-rules.ts';
+import { needsFailover } from '../../core/host/host-rules.ts';
 import { maySeal } from '../../core/lease/lease-clock.ts';
 import { adopt, createLease, release, seal } from '../../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
@@ -325,7 +326,7 @@ export async function requestFailover(context: OrderContext, reason: string): Pr
   await keeper.refresh();
   const { record, watch } = keeper.view();
   const lease = watch.lease;
-  if (record === null || lease === null || lease.state === 'held' || record.operation !== null) return;
+  if (record === null || lease === null || !needsFailover(record, lease)) return;
   const name = `${record.cluster}-${record.uid}-e${lease.epoch}-a${record.attempt + 1}`.slice(0, 80);
   const input = JSON.stringify({ cluster: record.cluster, kind: 'failover', reason, requestedBy: 'agent' });
   const answer = await clients.startFailover(name, input);

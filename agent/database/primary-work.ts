@@ -35,6 +35,22 @@ export function mayOpen(context: HostContext): boolean {
   return context.keeper.isHolder() && holdStage === 'valid' && epoch > fencedEpoch && epoch >= highestEpoch;
 }
 
+/**
+ * Sees to it that the next promotion begins a timeline above every recorded one. Done once when the hand-over is armed, and
+ * again, as a look at what is there, right before the promotion. Null, or why it cannot be had.
+ */
+export async function prepareToPromote(context: HostContext): Promise<string | null> {
+  const { server, keeper } = context;
+  const { record, watch } = keeper.view();
+  const timelines = (record?.epochs ?? []).map((epoch) => epoch.timeline);
+  const highest = Math.max(watch.lease?.timeline ?? 0, ...timelines);
+  // A standby that is already beyond is asked for nothing: the usual case.
+  const current = server.last()?.observation?.timeline;
+  if (current !== undefined && current >= highest) return null;
+  const reserved = await server.node.ensureTimelineAbove(highest, current);
+  return reserved.kind === 'refused' ? reserved.reason : null;
+}
+
 /** Promotes this standby under a lease that it holds, and records the epoch before a client may enter. */
 export async function promoteUnderLease(
   context: HostContext,
@@ -44,14 +60,9 @@ export async function promoteUnderLease(
   const lease = keeper.view().watch.lease;
   if (lease === null || !mayOpen(context))
     return { kind: 'failed', reason: 'the lease is not held at this instant' };
-  context.disk.dataBelongsTo(lease.epoch);
-  const highest = Math.max(
-    lease.timeline,
-    ...(keeper.view().record?.epochs ?? []).map((epoch) => epoch.timeline),
-  );
-  const current = server.last()?.observation?.timeline;
-  const reserved = await server.node.ensureTimelineAbove(highest, current);
-  if (reserved.kind === 'refused') return { kind: 'failed', reason: reserved.reason };
+  if (context.disk.facts().dataEpoch !== lease.epoch) context.disk.enterEpoch(lease.epoch);
+  const refused = await prepareToPromote(context);
+  if (refused !== null) return { kind: 'failed', reason: refused };
   if (!mayOpen(context)) return { kind: 'failed', reason: 'the lease was lost before the promotion' };
   const ordered = await server.node.promote();
   if (ordered.kind === 'failed') return { kind: 'failed', reason: ordered.reason };

@@ -2,7 +2,7 @@
  * The words of the host's decision table: what can be ordered, what a row is, and the few questions about a state that
  * several rows ask.
  */
-import { epochRecord } from '../model/cluster-record.ts';
+import { type ClusterRecord, epochRecord } from '../model/cluster-record.ts';
 import type { Lease, NodeId } from '../model/lease.ts';
 import type { HostState } from './host-state.ts';
 
@@ -70,6 +70,15 @@ export function currentPrimary(state: HostState): NodeId | null {
   const lease = leaseOf(state);
   if (lease === null || lease.state !== 'held' || lease.holder === state.node) return null;
   return state.record !== null && epochRecord(state.record, lease.epoch) !== null ? lease.holder : null;
+}
+
+/**
+ * The lease is free and nobody moves it. A switchover whose primary was sealed cannot go on: a failover takes its place
+ * (`begin` preempts it).
+ */
+export function needsFailover(record: ClusterRecord, lease: Lease): boolean {
+  if (lease.state === 'held') return false;
+  return record.operation === null || (record.operation.kind === 'switchover' && lease.state === 'sealed');
 }
 
 export function isDown(state: HostState): boolean {

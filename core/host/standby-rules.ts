@@ -3,7 +3,7 @@
  * epoch, or be brought back onto its history. Upholds H3 and H4.
  */
 import type { NodeId } from '../model/lease.ts';
-import { currentPrimary, isDown, leaseOf, nothing, type Row } from './host-rules.ts';
+import { currentPrimary, isDown, leaseOf, needsFailover, nothing, type Row } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 
 /** A free lease without an operation is attended to by every member after this long (the sealer at once). */
@@ -28,16 +28,17 @@ function mayStartWithoutPrimary(state: HostState): boolean {
   return state.disk.dataDirectory === 'present' && state.disk.standbySignal;
 }
 
+function isUnattended(state: HostState): boolean {
+  const lease = leaseOf(state);
+  const { record } = state;
+  return lease !== null && record !== null && !record.paused && needsFailover(record, lease);
+}
+
 /** While there is no primary, and whose business that is. */
 const freeLeaseRules: readonly Row[] = [
   {
     rule: 'lease-unattended',
-    when: (s) =>
-      s.disk.dataDirectory === 'present' &&
-      leaseOf(s)?.state !== 'held' &&
-      s.record?.operation === null &&
-      !s.record.paused &&
-      s.unattendedMs > unattendedLeaseMs,
+    when: (s) => s.disk.dataDirectory === 'present' && isUnattended(s) && s.unattendedMs > unattendedLeaseMs,
     order: () => ({ kind: 'request-failover' }),
     reason: 'the lease is free and no operation moves it',
   },

@@ -180,6 +180,14 @@ describe('what a database host does', () => {
     expect(decideHost(state).order).toEqual({ kind: 'follow', upstream: 'node1' });
   });
 
+  it('asks for a failover in the place of a switchover whose primary was sealed', () => {
+    const record = aRecord({ operation: { ...op, kind: 'switchover' } });
+    const state = aStandby({ record, lease: aLease({ state: 'sealed' }), unattendedMs: 1_501 });
+    expect(decideHost(state).order.kind).toBe('request-failover');
+    const released = aStandby({ record, lease: aLease({ state: 'released' }), unattendedMs: 1_501 });
+    expect(decideHost(released).order.kind).toBe('none');
+  });
+
   it('stops PostgreSQL between rounds exactly where the whole table would', () => {
     for (const [, order, state] of stories) {
       expect(decideFencing(state)?.order.kind === 'kill-postgres').toBe(order === 'kill-postgres');
