@@ -105,7 +105,8 @@ async function runAll(cluster: ClusterHandle, signal: AbortSignal): Promise<Run[
   const lost = new Set(await lostWrites(cluster.dsn(primary), tableName, writer.acknowledged()));
   return measured.map(({ run, from }, at) => {
     const ids = writer.acknowledged(from, measured[at + 1]?.from);
-    return { ...run, lost: ids.filter((id) => lost.has(id)).length };
+    const { redundantAfterMs, ...figures } = run;
+    return { ...figures, lost: ids.filter((id) => lost.has(id)).length, redundantAfterMs };
   });
 }
 
