@@ -3,7 +3,7 @@
  * the terminal reaches the command, which then brings the runtime down in order.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
@@ -20,6 +20,8 @@ const runtimeScript = join(dirname(dirname(dirname(fileURLToPath(import.meta.url
 const pollMs = 100;
 /** An orderly end stops PostgreSQL on every host, which may take an agent 20 s. */
 export const downTimeoutMs = 60_000;
+/** A log that has grown beyond this is set aside at the next start; one older log is kept. */
+const logLimitBytes = 20 * 1024 * 1024;
 const tailLines = 12;
 const tailBytes = 16_384;
 const tailLineCharacters = 240;
@@ -36,6 +38,8 @@ export interface RuntimeStart {
 /** Spawns the runtime; whether it comes up is for `waitUntilWhole`. */
 export function startRuntime({ folder, project, clusterFile, tied }: RuntimeStart): ChildProcess {
   mkdirSync(folder.path, { recursive: true });
+  const size = statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > logLimitBytes) renameSync(folder.log, `${folder.log}.1`);
   const log = openSync(folder.log, 'a', 0o600);
   const args = ['run', '--file', clusterFile, '--folder', project, ...(tied ? ['--tied'] : [])];
   const child = spawn(process.execPath, [runtimeScript, ...args], {

@@ -142,8 +142,14 @@ async function start(starting: Starting): Promise<void> {
   };
   mkdirSync(folder.processes, { recursive: true, mode: 0o700 });
   let publish = () => {};
-  for (const prepared of prepareHosts(surroundings))
-    hosts.set(prepared.id, new Host(prepared, () => publish()));
+  const onChange = (host: Host) => {
+    publish();
+    for (const { state: supervision, program } of [host.agent, host.worker]) {
+      if (supervision === 'failed')
+        log('error', 'given up: it ends again and again', { program: program.name });
+    }
+  };
+  for (const prepared of prepareHosts(surroundings)) hosts.set(prepared.id, new Host(prepared, onChange));
   report.set({ detail: 'starting the AWS endpoints' });
   const byInstance = new Map([...hosts.values()].map((host) => [host.instanceId, host]));
   const hostOf = (instanceId: string): Host => {
