@@ -1,13 +1,14 @@
 /**
- * The agent's control socket: a unix socket on which the host's own programs (`leasehold-agent run-action`, started by
- * Run Command) ask the agent to execute an action. One request a connection: a JSON line; the answer is the transcript
- * as `> line`s and a last line of JSON. A kernel lock on the file beside it is held for as long as the agent lives, also
- * while it is stopped: a second agent in the same folder refuses to start. Asking the socket would not do, for two agents that
- * start at once would both find nobody.
+ * The way into a running agent for the host's own programs (`run-action.sh`, started by Run Command): a port on loopback, with
+ * a token that only this host's agent user and root can read. One request a connection, a line `TOKEN OPERATION ACTION`; the
+ * answer is the transcript as `> line`s and a last line of JSON that begins with `ok`. A kernel lock on a file beside the
+ * control file is held for as long as the agent lives, also while it is stopped: a second agent in the same folder refuses to
+ * start. Asking the port would not do, for two agents that start at once would both find nobody.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 
 export interface ControlRequest {
   readonly operation: string;
@@ -21,18 +22,26 @@ export interface ControlHandlers {
 
 const maxRequestBytes = 4_096;
 const lockTimeoutMs = 5_000;
+const maxConnections = 100;
 
-/** Listens on `path`. Throws `AgentAlreadyRunning` when another agent lives in the same folder. */
+/**
+ * Listens on a free port of loopback and writes port and token to `path` (0600). Throws `AgentAlreadyRunning` when another agent
+ * lives in the same folder.
+ */
 export async function listenForControl(path: string, handlers: ControlHandlers): Promise<Server> {
   const lock = lockFile(`${path}.lock`);
   if (lock === null) throw new AgentAlreadyRunning(path);
-  rmSync(path, { force: true });
-  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, handlers));
+  const token = randomBytes(24).toString('hex');
+  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, token, handlers));
+  server.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, () => resolve());
+    server.listen(0, '127.0.0.1', () => resolve());
   });
-  chmodSync(path, 0o600);
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the control port has no number');
+  writeFileSync(`${path}.new`, `${address.port}\n${token}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
   server.once('close', () => closeSync(lock));
   return server;
 }
@@ -57,7 +66,7 @@ function lockFile(path: string): number | null {
   return null;
 }
 
-function serve(socket: Socket, handlers: ControlHandlers): void {
+function serve(socket: Socket, token: string, handlers: ControlHandlers): void {
   let text = '';
   socket.setEncoding('utf8');
   socket.on('error', () => socket.destroy());
@@ -67,50 +76,29 @@ function serve(socket: Socket, handlers: ControlHandlers): void {
     const end = text.indexOf('\n');
     if (end < 0) return;
     socket.removeAllListeners('data');
-    void answer(socket, text.slice(0, end), handlers);
+    void answer(socket, token, text.slice(0, end), handlers);
   });
 }
 
-async function answer(socket: Socket, line: string, handlers: ControlHandlers): Promise<void> {
+async function answer(socket: Socket, token: string, line: string, handlers: ControlHandlers): Promise<void> {
+  const refuse = (error: string, message: string): void => {
+    socket.end(`${JSON.stringify({ ok: false, error, message })}\n`);
+  };
+  const [given = '', operation = '', action = '', ...more] = line.split(' ');
+  if (!isSame(given, token)) return refuse('denied', 'the token is not the one in the control file');
+  if (operation === '' || action === '' || more.length > 0) {
+    return refuse('invalid-input', 'a request is a line: token, operation, action');
+  }
   try {
-    const request = JSON.parse(line) as Partial<ControlRequest>;
-    if (typeof request.operation !== 'string' || typeof request.action !== 'string') {
-      throw new Error('operation and action must be strings');
-    }
-    const { operation, action } = request;
     const result = await handlers.runAction({ operation, action }, (said) => socket.write(`> ${said}\n`));
-    socket.end(
-      `${JSON.stringify(result ?? { ok: false, error: 'no-such-action', message: 'not for this node, or not current' })}\n`,
-    );
+    if (result === null) refuse('no-such-action', 'not for this node, or not current');
+    else socket.end(`${JSON.stringify(result)}\n`);
   } catch (error) {
-    socket.end(`${JSON.stringify({ ok: false, error: 'invalid-input', message: String(error) })}\n`);
+    refuse('InvariantViolation', String(error));
   }
 }
 
-/** The other end: used by `leasehold-agent run-action`. Returns the last line, parsed; rejects when no agent answers. */
-export function askAgent(
-  path: string,
-  request: ControlRequest,
-  onLine: (line: string) => void,
-): Promise<{ ok: boolean; message: string; error: string }> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    let pending = '';
-    let last = '';
-    socket.setEncoding('utf8');
-    socket.once('connect', () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.on('data', (chunk: string) => {
-      const lines = (pending + chunk).split('\n');
-      pending = lines.pop() ?? '';
-      for (const line of lines) {
-        if (line.startsWith('> ')) onLine(line.slice(2));
-        else last = line;
-      }
-    });
-    socket.once('error', reject);
-    socket.once('close', () => {
-      if (last === '') reject(new Error('the agent closed the connection without an answer'));
-      else resolve(JSON.parse(last) as { ok: boolean; message: string; error: string });
-    });
-  });
+function isSame(given: string, token: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(token)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }

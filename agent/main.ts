@@ -1,9 +1,10 @@
 /**
  * `leasehold-agent`: the program of one host.
  *
- *   leasehold-agent run        --config FILE                          the agent itself, until SIGTERM
- *   leasehold-agent run-action --config FILE --operation O --action A  asks the running agent (Run Command)
- *   leasehold-agent fence      --config FILE --epoch N                 bars and kills PostgreSQL, with proof (Run Command)
+ *   leasehold-agent run   --config FILE            the agent itself, until SIGTERM
+ *   leasehold-agent fence --config FILE --epoch N  bars and kills PostgreSQL, with proof (Run Command)
+ *
+ * `run-action` is a script of its own, `run-action.sh` beside this program.
  *
  * Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
  */
@@ -11,18 +12,14 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { HostConfig } from '../core/model/host-config.ts';
 import { parseHostConfig } from '../core/wire/parse-host-config.ts';
-import { controlSocketPath } from './paths.ts';
 
-const usage =
-  'usage: leasehold-agent run|run-action|fence --config FILE [--operation O --action A | --epoch N]';
+const usage = 'usage: leasehold-agent run|fence --config FILE [--epoch N]';
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       config: { type: 'string' },
-      operation: { type: 'string' },
-      action: { type: 'string' },
       epoch: { type: 'string' },
     },
   });
@@ -31,8 +28,6 @@ async function main(): Promise<number> {
   switch (positionals[0]) {
     case 'run':
       return await run(config);
-    case 'run-action':
-      return await runAction(config, values.operation, values.action);
     case 'fence':
       return await fence(config, values.epoch);
     default:
@@ -57,21 +52,6 @@ async function run(config: HostConfig): Promise<number> {
   }
   const { runProxy } = await import('./run-proxy.ts');
   return await runProxy(config);
-}
-
-async function runAction(config: HostConfig, operation = '', action = ''): Promise<number> {
-  if (operation === '' || action === '')
-    throw new UsageError(`${usage}: run-action needs --operation and --action`);
-  const { askAgent } = await import('./control-socket.ts');
-  const result = await askAgent(controlSocketPath(config), { operation, action }, (line) => {
-    process.stdout.write(`${line}\n`);
-  }).catch((error: unknown) => {
-    throw new Error(
-      `no agent answers on this host: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  });
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-  return result.ok ? 0 : 1;
 }
 
 async function fence(config: HostConfig, epochText = ''): Promise<number> {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { HostConfig } from '../core/model/host-config.ts';
 
-export const controlSocketPath = (config: HostConfig): string => join(config.folder, 'run', 'agent.sock');
+export const controlFilePath = (config: HostConfig): string => join(config.folder, 'run', 'control');
 export const guardFifoPath = (config: HostConfig): string => join(config.folder, 'run', 'guard.fifo');
 export const guardLogPath = (config: HostConfig): string => join(config.folder, 'log', 'guard.log');
 export const postgresLogPath = (config: HostConfig): string => join(config.folder, 'log', 'postgres.log');

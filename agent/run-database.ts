@@ -31,7 +31,7 @@ import { createEmit, createLog } from './emit.ts';
 import { Guard } from './guard.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeDirectory } from './node-directory.ts';
-import { controlSocketPath, dataDirectory, guardFifoPath, guardLogPath, stateFolder } from './paths.ts';
+import { controlFilePath, dataDirectory, guardFifoPath, guardLogPath, stateFolder } from './paths.ts';
 import { startRestServer } from './rest-server.ts';
 import { WakeSignal } from './wake-signal.ts';
 
@@ -43,14 +43,14 @@ const orderlyStopMs = 20_000;
 const settleMs = 5_000;
 
 export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
-  for (const path of [controlSocketPath(config), guardLogPath(config), dataDirectory(config)]) {
+  for (const path of [controlFilePath(config), guardLogPath(config), dataDirectory(config)]) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   }
   const agent = await assemble(config);
   const { context, guard, host, runner } = agent;
   const { keeper, wakeUp, log, server } = context;
   // The lock on the host's folder first: a second agent must not touch what the first one guards.
-  const control = await listenForControl(controlSocketPath(config), {
+  const control = await listenForControl(controlFilePath(config), {
     runAction: async ({ operation, action }, onLine) => runner.follow(operation, action, onLine),
   });
   await ensureGuard(agent);

@@ -20,7 +20,7 @@ import { listenForControl } from './control-socket.ts';
 import { createEmit, createLog } from './emit.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeDirectory } from './node-directory.ts';
-import { controlSocketPath, logFolder, proxyFolder } from './paths.ts';
+import { controlFilePath, logFolder, proxyFolder } from './paths.ts';
 import { ProxyHost } from './proxy/proxy-host.ts';
 import { startRestServer } from './rest-server.ts';
 
@@ -29,7 +29,7 @@ const ensureRunningEveryMs = 1_000;
 
 export async function runProxy(config: ProxyHostConfig): Promise<number> {
   const log = createLog({ cluster: config.cluster, node: config.node });
-  mkdirSync(dirname(controlSocketPath(config)), { recursive: true, mode: 0o755 });
+  mkdirSync(dirname(controlFilePath(config)), { recursive: true, mode: 0o755 });
   const writer = { node: config.node, incarnation: randomUUID() };
   const store = createClusterStore({
     client: createDynamoClient({ region: config.region }),
@@ -95,7 +95,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     mayBegin: () => true,
     onProgress: () => wakeUp.wake('action'),
   });
-  const control = await listenForControl(controlSocketPath(config), {
+  const control = await listenForControl(controlFilePath(config), {
     runAction: async ({ operation, action }, onLine) => runner.follow(operation, action, onLine),
   });
   const rest = await startRestServer({

@@ -25,18 +25,24 @@ const attemptTimeoutMs = 2_000;
 export class Canary {
   readonly #access: CanaryAccess;
   readonly #onLost: () => void;
+  readonly #resting: () => boolean;
   readonly #onSinging: () => void;
   #client: pg.Client | null = null;
   #stopped = false;
 
   /**
    * `onSinging`: the primary answers; also when it answers with a refusal that concerns this connection alone (a wrong password, too
-   * many connections), for clients must not wait for that. `onLost`: it did, and the connection has just ended.
+   * many connections), for clients must not wait for that. `onLost`: it did, and the connection has just ended. While `resting`
+   * nothing is tried: in a planned change each attempt would cost the very servers that change a process.
    */
-  constructor(access: CanaryAccess, on: { readonly lost: () => void; readonly singing: () => void }) {
+  constructor(
+    access: CanaryAccess,
+    on: { readonly lost: () => void; readonly singing: () => void; readonly resting: () => boolean },
+  ) {
     this.#access = access;
     this.#onLost = on.lost;
     this.#onSinging = on.singing;
+    this.#resting = on.resting;
     void this.#keep();
   }
 
@@ -47,7 +53,7 @@ export class Canary {
 
   async #keep(): Promise<void> {
     while (!this.#stopped) {
-      const standing = await this.#attempt();
+      const standing = this.#resting() ? null : await this.#attempt();
       if (standing !== null && !this.#stopped) {
         this.#onSinging();
         await standing.lost;

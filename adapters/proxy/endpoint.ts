@@ -98,6 +98,7 @@ export class ProxyEndpoint {
         : new Canary(
             { ...canary, folder, port },
             {
+              resting: () => this.#paused,
               lost: () => void this.#inTurn(() => this.#hold()),
               singing: () => void this.#inTurn(() => this.#letGo()),
             },

@@ -1,4 +1,4 @@
-/** The agent as one folder that needs only Node: its bundle, and the guard's script beside it. */
+/** The agent as one folder that needs only Node: its bundle, and its scripts beside it. */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -28,5 +28,7 @@ export async function bundleAgent(folder: string): Promise<void> {
     },
     logLevel: 'warning',
   });
-  cpSync(join(checkout, 'agent', 'guard.sh'), join(folder, 'guard.sh'));
+  for (const script of ['guard.sh', 'run-action.sh']) {
+    cpSync(join(checkout, 'agent', script), join(folder, script));
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import type { ProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import type { DatabaseHostConfig, ProxyHostConfig } from '../../core/model/host-config.ts';
@@ -213,9 +213,9 @@ function writeWrapper(
     `. ${quoted(environmentFile)}`,
     'command=$1',
     'shift',
-    '# All hosts share one machine here: who only asks the agent to act must not take the CPU from it in a hand-over.',
     'if [ "$command" = run-action ]; then',
-    '  { echo 15 >/proc/self/autogroup; renice -n 10 -p $$; } >/dev/null 2>&1',
+    '  # --operation O --action A',
+    `  exec /bin/bash ${quoted(join(dirname(agent.bundle), 'run-action.sh'))} ${quoted(join(folder, 'run', 'control'))} "$2" "$4"`,
     'fi',
     `exec ${quoted(process.execPath)} ${quoted(agent.bundle)} "$command" --config ${quoted(agent.configFile)} "$@"`,
   ];

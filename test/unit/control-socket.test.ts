@@ -1,17 +1,12 @@
 // The host's own programs reach the agent, and there is never a second agent in one folder.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  AgentAlreadyRunning,
-  askAgent,
-  type ControlHandlers,
-  listenForControl,
-} from '../../agent/control-socket.ts';
+import { AgentAlreadyRunning, type ControlHandlers, listenForControl } from '../../agent/control-socket.ts';
 
 let folder: string;
 let path: string;
@@ -19,13 +14,39 @@ const servers: Server[] = [];
 const children: ChildProcess[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'leasehold-control-'));
-  path = join(folder, 'agent.sock');
+  path = join(folder, 'control');
 });
 afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
   for (const child of children.splice(0)) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 });
+
+const script = new URL('../../agent/run-action.sh', import.meta.url).pathname;
+
+/** As Run Command asks: the script, its transcript, its last line and its exit code. */
+function askAgent(
+  file: string,
+  request: { readonly operation: string; readonly action: string },
+  onLine: (line: string) => void = () => undefined,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    execFile('bash', [script, file, request.operation, request.action], (error, stdout, stderr) => {
+      const lines = stdout.trimEnd().split('\n');
+      const last = lines.pop() ?? '';
+      if (last === '') return reject(new Error(stderr));
+      for (const line of lines) onLine(line);
+      const result = JSON.parse(last) as { ok: boolean };
+      expect(error === null).toBe(result.ok);
+      resolve(result);
+    });
+  });
+}
+
+function portAndToken(): { port: number; token: string } {
+  const [port = '', token = ''] = readFileSync(path, 'utf8').split('\n');
+  return { port: Number(port), token };
+}
 
 async function listen(runAction: ControlHandlers['runAction'] = async () => ({ ok: true })): Promise<Server> {
   const server = await listenForControl(path, { runAction });
@@ -84,12 +105,13 @@ describe('the control socket', () => {
     expect(await ask('bad')).toMatchObject({ ok: false, message: expect.stringContaining('a bug') });
   });
 
-  it.each(['not json\n', '{"operation":1,"action":"x"}\n', `${'x'.repeat(10_000)}\n`])(
+  it.each(['nothing\n', 'TOKEN op\n', 'TOKEN op a b\n', `${'x'.repeat(10_000)}\n`])(
     'outlives a request that is none: %#',
     async (request) => {
       await listen();
       await new Promise<void>((resolve) => {
-        const socket = connect(path, () => socket.write(request));
+        const { port, token } = portAndToken();
+        const socket = connect(port, '127.0.0.1', () => socket.write(request.replace('TOKEN', token)));
         socket.on('error', () => undefined);
         socket.on('data', () => socket.end());
         socket.on('close', () => resolve());
@@ -97,6 +119,20 @@ describe('the control socket', () => {
       expect(await askAgent(path, { operation: 'op', action: 'a' }, () => undefined)).toEqual({ ok: true });
     },
   );
+
+  it('does nothing for who does not have the token', async () => {
+    let asked = 0;
+    await listen(async () => {
+      asked += 1;
+      return { ok: true };
+    });
+    writeFileSync(path, `${portAndToken().port}\n${'0'.repeat(48)}\n`);
+    expect(await askAgent(path, { operation: 'op', action: 'a' })).toMatchObject({
+      ok: false,
+      error: 'denied',
+    });
+    expect(asked).toBe(0);
+  });
 
   it('rejects when no agent lives, or it ends without an answer', async () => {
     await expect(askAgent(path, { operation: 'op', action: 'a' }, () => undefined)).rejects.toThrow();
