@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
-import { sleepMs, uptimeMs } from '../adapters/clock.ts';
+import { uptimeMs } from '../adapters/clock.ts';
 import { isProcessAlive } from '../adapters/process.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
 import type { DatabaseHostConfig } from '../core/model/host-config.ts';
@@ -77,7 +77,8 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   runner.stop();
   if (signal === 'SIGUSR2') {
     // What is being started now would otherwise run on without a guard.
-    await Promise.race([host.settled(), sleepMs(settleMs)]);
+    const patience = new Promise<void>((resolve) => setTimeout(resolve, settleMs).unref());
+    await Promise.race([host.settled(), patience]);
     await server.node.stopFast(orderlyStopMs);
     await server.node.killAll('the host shuts down');
     guard.quit();
