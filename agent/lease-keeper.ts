@@ -59,6 +59,7 @@ export type LeaseWriteOutcome =
   | { readonly kind: 'uncertain'; readonly message: string };
 
 const defaultHeartbeatMs = 500;
+const holderReadsEveryBeats = 4;
 /** Renewals in flight at once: a hung attempt must not stop the next one. */
 const maxRenewalsInFlight = 3;
 const renewAgainAfterMs = 20;
@@ -77,6 +78,9 @@ export class LeaseKeeper {
   /** Rises with each change of what is known of the lease. */
   #learned = 0;
   #headRead = false;
+  /** What `onChange` was last told of. */
+  #told = '';
+  #readAtMs = Number.NEGATIVE_INFINITY;
   #reading = false;
   #readAgain = false;
   #renewalsInFlight = 0;
@@ -154,7 +158,7 @@ export class LeaseKeeper {
 
   /**
    * Makes one write to the lease for this host. When the outcome is unknown the lease is read back: a write that landed is
-   * recognised by its values. A release that was sent may land at any later moment, so from then on the lease counts as not
+   * recognised by its values, and then renewed before it counts. A release that was sent may land at any later moment, so from then on the lease counts as not
    * proven, until a write that was sent later is acknowledged: that one makes the release's condition fail for good.
    */
   async write(write: LeaseWrite, timeoutMs = 1_000): Promise<LeaseWriteOutcome> {
@@ -170,7 +174,10 @@ export class LeaseKeeper {
     }
     const lease = (await this.refresh()) ? this.#landed(write) : null;
     if (lease !== null) {
-      this.#wrote(write, lease, sent);
+      // Which attempt landed is not known, and it may be one of long ago: that proves nothing about now. A renewal does.
+      this.#learn(this.#record, lease, sent);
+      this.#deps.onBaton();
+      if (write.kind !== 'release') await this.#renew();
       return { kind: 'done', lease };
     }
     return answer.kind === 'refused' ? answer : { kind: 'uncertain', message: answer.message };
@@ -255,7 +262,16 @@ export class LeaseKeeper {
     if (this.#closed) return;
     this.#heartbeat = setTimeout(() => this.#beat(), this.#heartbeatMs());
     if (this.isHolder()) void this.#renew();
-    if (!this.#reading) this.readNow();
+    if (!this.#reading && this.#isReadDue()) this.readNow();
+  }
+
+  /**
+   * A watcher reads once a heartbeat; the wake-up at a renewal has usually made it do so just before. The holder learns the lease
+   * from its own renewals, and reads for the record's sake.
+   */
+  #isReadDue(): boolean {
+    const age = this.#deps.now() - this.#readAtMs;
+    return age >= this.#heartbeatMs() * (this.isHolder() ? holderReadsEveryBeats : 0.7);
   }
 
   async #renew(): Promise<void> {
@@ -309,6 +325,7 @@ export class LeaseKeeper {
       this.#deps.log('reading the lease failed', { error: String(error) });
     });
     this.#reading = false;
+    this.#readAtMs = this.#deps.now();
     if (this.#closed) return;
     if (this.#readAgain) {
       void this.#read();
@@ -317,6 +334,8 @@ export class LeaseKeeper {
     const missed = this.#deps.now() - this.#watch.sinceMs > 1.5 * this.#heartbeatMs();
     const suspicious = this.#suspicious || (missed && !this.isHolder());
     const interval = readIntervalMs(this.#watch, this.#heartbeatMs(), suspicious);
+    // Time itself is news to who waits for silence to be long enough.
+    if (suspicious) this.#deps.onChange();
     if (interval < this.#heartbeatMs()) {
       this.#readTimer = setTimeout(() => this.readNow(), interval);
     }
@@ -364,8 +383,26 @@ export class LeaseKeeper {
     );
   }
 
+  /** Who waits is always asked; `onChange` hears only of what a decision can depend on, and a renewal's `seq` is not that. */
   #notify(): void {
     for (const check of [...this.#waiters]) check();
-    if (!this.#closed) this.#deps.onChange();
+    const lease = this.#watch.lease;
+    const { state, epoch, holder, incarnation, operation, successor } = lease ?? {};
+    const stage = holdStage(this.#hold, this.#deps.now());
+    const known = [
+      this.#headRead,
+      this.#record?.version,
+      state,
+      epoch,
+      holder,
+      incarnation,
+      operation,
+      successor,
+      stage,
+    ];
+    const text = known.join(' ');
+    if (this.#closed || text === this.#told) return;
+    this.#told = text;
+    this.#deps.onChange();
   }
 }

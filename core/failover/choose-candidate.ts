@@ -115,8 +115,8 @@ const switchoverRows = [
     reportOf(node, view)?.tags.nofailover ? 'it is tagged nofailover' : null,
   ),
   row<'lag-over-limit', SwitchoverView>('lag-over-limit', (node, view) => {
-    const lag = reportOf(node, view)?.lagBytes ?? null;
-    if (lag === null) return 'its lag is not known';
+    // Just after a start it is not known yet: the hand-over waits for the replay in any case.
+    const lag = reportOf(node, view)?.lagBytes ?? 0;
     const limit = view.record.spec.maxLagBytes;
     return lag <= limit ? null : `it lags by ${lag} bytes, the limit is ${limit}`;
   }),
