@@ -64,6 +64,8 @@ const OWNED_SETTINGS = new Set([
   'recovery_target_xid',
   'promote_trigger_file',
   'synchronous_standby_names',
+  // Shortened for a promotion by ALTER SYSTEM, see promote.ts: what a crash leaves of that goes at the next start.
+  'wal_retrieve_retry_interval',
 ]);
 
 /** Names of extra settings that cannot be accepted, with the reason, or an empty list. */

@@ -31,7 +31,13 @@ import {
   type Postmaster,
   type ServerProcess,
 } from './processes.ts';
-import { awaitWritable, orderPromotion, type PromoteOrder, type WritableResult } from './promote.ts';
+import {
+  awaitWritable,
+  expectPromotion,
+  orderPromotion,
+  type PromoteOrder,
+  type WritableResult,
+} from './promote.ts';
 import { isQuarantined, quarantineReason } from './quarantine.ts';
 import {
   awaitStreaming,
@@ -53,6 +59,7 @@ export class PostgresNode {
   readonly host: PostgresHost;
   /** For commands. Apart from the observer's: an observation that queued behind a command would look like silence. */
   readonly #probe: LocalConnection;
+  #promotionExpected = false;
   readonly #watching: LocalConnection;
   readonly #observer: Observer;
 
@@ -135,6 +142,11 @@ export class PostgresNode {
   }
   promote(): Promise<PromoteOrder> {
     return orderPromotion(this.host, this.#probe);
+  }
+  /** Before and after a promotion: how soon its startup process would notice one. */
+  async expectPromotion(expected: boolean): Promise<void> {
+    if (expected === this.#promotionExpected) return;
+    if (await expectPromotion(this.#probe, expected)) this.#promotionExpected = expected;
   }
   awaitWritable(timeoutMs: number): Promise<WritableResult> {
     return awaitWritable(this.host, this.#probe, timeoutMs);

@@ -28,6 +28,22 @@ export async function orderPromotion(host: PostgresHost, connection: LocalConnec
   return succeeded(result) ? { kind: 'ordered' } : { kind: 'failed', reason: describeResult(result) };
 }
 
+const SETTING_TIMEOUT_MS = 1_000;
+
+/**
+ * A startup process that finds no upstream sleeps wal_retrieve_retry_interval, and notices a promotion only after that: up to
+ * 100 ms of every hand-over. Shortened on a standby that is about to be promoted, and reset afterwards; not for good, for each
+ * retry forks a receiver. A failure costs time only, and is told by the value.
+ */
+export async function expectPromotion(connection: LocalConnection, expected: boolean): Promise<boolean> {
+  const change = expected
+    ? "alter system set wal_retrieve_retry_interval = '5ms'"
+    : 'alter system reset wal_retrieve_retry_interval';
+  const changed = await connection.query(change, SETTING_TIMEOUT_MS);
+  if (changed.kind !== 'rows') return false;
+  return (await connection.query('select pg_reload_conf()', SETTING_TIMEOUT_MS)).kind === 'rows';
+}
+
 export type WritableResult =
   | {
       readonly kind: 'writable';

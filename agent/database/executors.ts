@@ -4,6 +4,7 @@
  * `acquire-and-promote` there) passes the baton through the lease item alone: Step Functions has armed both before.
  */
 import { acquire, announce, type LeaseWrite, release, withdraw } from '../../core/lease/lease-write.ts';
+import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import { formatLsn, type Lsn, lsnBytesBetween, parseLsn } from '../../core/model/lsn.ts';
 import type { Action, ActionVerb } from '../../core/model/operation.ts';
@@ -25,6 +26,9 @@ const armedLimitMs = 10_000;
 const stopLimitMs = 10_000;
 const replayLimitMs = 10_000;
 const checkEveryMs = 50;
+const checkpointLimitMs = 5_000;
+/** How long the answer to the state machine waits for the successor: nothing may compete with the hand-over. */
+const successorLimitMs = 1_000;
 
 export function databaseExecutors(context: HostContext): Partial<Record<ActionVerb, Executor>> {
   return {
@@ -120,7 +124,10 @@ async function endReceiver(context: HostContext, action: Action, run: ActionCont
     if (started.kind === 'failed') return failed('not-started', started.reason);
     run.say('started as a standby of nobody');
   }
-  const ended = await server.node.endReceiver(Math.max(1_000, action.timeoutMs - 500));
+  // It follows nobody from here on: looking for more log costs nothing, and a promotion may come.
+  const ending = server.node.endReceiver(Math.max(1_000, action.timeoutMs - 500));
+  const ended = await ending;
+  void server.node.expectPromotion(true);
   server.nowFollows(null);
   if (ended.kind === 'unknown') return failed('unknown', ended.reason);
   look = await server.look();
@@ -148,6 +155,8 @@ async function stopAndRelease(
     return failed('not-armed', 'the others have not taken up their actions');
   const lease = keeper.view().watch.lease;
   if (lease === null || lease.epoch !== action.epoch) return failed('fenced', 'the lease moved');
+  // While clients are still served: what is written now need not be written by the shutdown.
+  await context.server.node.checkpoint(checkpointLimitMs);
   const announced = await writeFresh(context, (seen) => announce(seen, writer, action.operation, target));
   if (announced.kind !== 'done') return failed('not-announced', announced.kind);
   const announcedMs = context.now();
@@ -183,6 +192,7 @@ async function stopAndRelease(
     epoch: lease.epoch,
     operation: action.operation,
   });
+  await keeper.until(() => isOpen(context, action.epoch + 1), successorLimitMs);
   // Walsenders may still be sending the last records; what is left after that is killed before the next start.
   await context.server.node.awaitGone(1_000);
   await context.server.node.killAll('after the release');
@@ -204,6 +214,12 @@ async function writeFresh(
     if (outcome.kind !== 'refused') return { kind: outcome.kind };
   }
   return { kind: 'refused' };
+}
+
+/** That epoch is recorded: clients are let in. */
+function isOpen(context: HostContext, epoch: number): boolean {
+  const { record } = context.keeper.view();
+  return record !== null && epochRecord(record, epoch) !== null;
 }
 
 async function callOff(context: HostContext): Promise<void> {
@@ -257,9 +273,16 @@ async function acquireAndPromote(
   action: Action,
   run: ActionContext,
 ): Promise<ActionOutcome> {
-  const { keeper } = context;
   // All that can be done before the lease is free is done now, while clients are still served.
   await prepareToPromote(context);
+  await context.server.node.expectPromotion(true);
+  const outcome = await takeOver(context, action, run);
+  void context.server.node.expectPromotion(false);
+  return outcome;
+}
+
+async function takeOver(context: HostContext, action: Action, run: ActionContext): Promise<ActionOutcome> {
+  const { keeper } = context;
   const forMe = (): boolean => {
     const lease = keeper.view().watch.lease;
     return (

@@ -40,6 +40,7 @@ export async function followUpstream(context: HostContext, upstream: Following):
   const result = await server.node.follow(settingsFor(context, upstream));
   if (result.kind !== 'in-force') return { kind: 'failed', reason: result.kind };
   server.nowFollows(upstream);
+  await server.node.expectPromotion(false);
   context.emit('standby_following', `follows ${upstream.node}`, { epoch: upstream.epoch });
   return { kind: 'done', message: `follows ${upstream.node} at ${upstream.host}:${upstream.port}` };
 }
