@@ -18,7 +18,7 @@ import {
   startWatch,
   watched,
 } from '../core/lease/lease-clock.ts';
-import { type LeaseWrite, renew, type Writer } from '../core/lease/lease-write.ts';
+import { type LeaseWrite, recogniseWrite, renew, type Writer } from '../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../core/model/cluster-record.ts';
 import type { Lease, NodeId } from '../core/model/lease.ts';
 
@@ -172,7 +172,7 @@ export class LeaseKeeper {
       this.#wrote(write, answer.value, sent);
       return { kind: 'done', lease: answer.value };
     }
-    const lease = (await this.refresh()) ? this.#landed(write) : null;
+    const lease = (await this.refresh()) ? recogniseWrite(this.#watch.lease, write, this.#deps.writer) : null;
     if (lease !== null) {
       // Which attempt landed is not known, and it may be one of long ago: that proves nothing about now. A renewal does.
       this.#learn(this.#record, lease, sent);
@@ -222,22 +222,6 @@ export class LeaseKeeper {
   #send(): Sent {
     this.#calls += 1;
     return { atMs: this.#deps.now(), order: this.#calls, learned: this.#learned };
-  }
-
-  /** The lease, when it says what `write` set: its answer was lost, or came late. Null: it has not landed, as far as is known. */
-  #landed(write: LeaseWrite): Lease | null {
-    const lease = this.#watch.lease;
-    const { set, expect } = write;
-    if (lease === null) return null;
-    const byMe =
-      lease.holder === this.#deps.writer.node && lease.incarnation === this.#deps.writer.incarnation;
-    if (expect === 'absent' || write.kind === 'acquire')
-      return byMe && lease.epoch === set.epoch ? lease : null;
-    if (write.kind === 'adopt') return byMe && lease.epoch === expect.epoch ? lease : null;
-    if (write.kind !== 'release') return null;
-    if (lease.epoch === expect.epoch) return byMe && lease.state === 'released' ? lease : null;
-    // The successor was quicker than this read: it can have acquired only what had been released to it.
-    return lease.epoch === expect.epoch + 1 && lease.holder === set.successor ? lease : null;
   }
 
   #wrote(write: LeaseWrite, lease: Lease, sent: Sent): void {

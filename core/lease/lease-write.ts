@@ -245,3 +245,20 @@ export function applyLeaseWrite(current: Lease | null, write: LeaseWrite): Lease
   if (current === null || !meets(current, write.expect)) return null;
   return { ...current, ...write.set, seq: current.seq + 1 };
 }
+
+/**
+ * The lease, when it says what `write` set and `writer` sent: its answer was lost, or came late. Null: it has not landed, as far as
+ * is known. Which of several equal attempts landed, and when, this cannot tell.
+ */
+export function recogniseWrite(lease: Lease | null, write: LeaseWrite, writer: Writer): Lease | null {
+  const { set, expect } = write;
+  if (lease === null) return null;
+  const byMe = lease.holder === writer.node && lease.incarnation === writer.incarnation;
+  if (expect === 'absent' || write.kind === 'acquire')
+    return byMe && lease.epoch === set.epoch ? lease : null;
+  if (write.kind === 'adopt') return byMe && lease.epoch === expect.epoch ? lease : null;
+  if (write.kind !== 'release') return null;
+  if (lease.epoch === expect.epoch) return byMe && lease.state === 'released' ? lease : null;
+  // The successor was quicker than this read: it can have acquired only what had been released to it.
+  return lease.epoch === expect.epoch + 1 && lease.holder === set.successor ? lease : null;
+}

@@ -1,3 +1,4 @@
+/** What clients see when the agent of the primary dies: nothing if it is back in time, else PostgreSQL is down before the deadline. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { uptimeMs } from '../../adapters/clock.ts';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';

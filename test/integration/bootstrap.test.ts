@@ -1,3 +1,4 @@
+/** Twenty races for the first data directory, five with the winner killed inside initdb: exactly one ever becomes the cluster's. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';

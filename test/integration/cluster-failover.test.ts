@@ -1,3 +1,4 @@
+/** Failovers of a whole cluster, and every way back for the old primary: by pg_rewind, as it is, rebuilt; fenced through EC2. */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { EC2 } from '@aws-sdk/client-ec2';

@@ -1,3 +1,4 @@
+/** Switchovers of a whole cluster while clients write: done, aborted, given back, refused. No client may see an error. */
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';

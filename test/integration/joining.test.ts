@@ -1,3 +1,4 @@
+/** Who may join a cluster and who is refused, slots before they are needed, and an agent that restarts. */
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PostgresNode } from '../../adapters/postgres/postgres-node.ts';

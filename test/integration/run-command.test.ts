@@ -1,3 +1,4 @@
+/** Operations by Run Command alone: agents do not read their actions from DynamoDB. */
 import { SSM } from '@aws-sdk/client-ssm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {

@@ -1,3 +1,4 @@
+/** What must hold of the host's decision table in any state, likely or not. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decideHost } from '../../core/host/decide.ts';

@@ -1,3 +1,4 @@
+/** One story for every row of the host's decision table, and an executor for every order. */
 import { describe, expect, it } from 'vitest';
 import { executeOrder } from '../../agent/database/orders.ts';
 import { decideFencing, decideHost, hostTable } from '../../core/host/decide.ts';

@@ -1,5 +1,11 @@
+/** One story for every row of the proxy's decision table. */
 import { describe, expect, it } from 'vitest';
-import { announcedPauseLimitMs, decideProxy, type ProxyState, proxyTable } from '../../core/host/decide-proxy.ts';
+import {
+  announcedPauseLimitMs,
+  decideProxy,
+  type ProxyState,
+  proxyTable,
+} from '../../core/host/decide-proxy.ts';
 import { aLease, aRecord } from '../support/host-states.ts';
 
 const operation = { id: 'op1', kind: 'switchover', executionArn: null } as const;
@@ -47,17 +53,28 @@ describe('what a proxy does', () => {
   });
 
   it('opens again when the hand-over was withdrawn, or its operation is over', () => {
-    expect(decideProxy(routing({ record: during, paused: true })).order).toEqual({ kind: 'route', to: 'node1', epoch: 1 });
+    expect(decideProxy(routing({ record: during, paused: true })).order).toEqual({
+      kind: 'route',
+      to: 'node1',
+      epoch: 1,
+    });
     expect(decideProxy(routing({ lease: announcing, paused: true })).order.kind).toBe('route');
   });
 
   it('opens again when an announced hand-over never comes', () => {
-    const late = routing({ record: during, lease: announcing, paused: true, pausedForMs: announcedPauseLimitMs });
+    const late = routing({
+      record: during,
+      lease: announcing,
+      paused: true,
+      pausedForMs: announcedPauseLimitMs,
+    });
     expect(decideProxy(late).order.kind).toBe('route');
   });
 
   it('does not try again to pause for an operation it could not pause for', () => {
-    expect(decideProxy(routing({ record: during, lease: announcing, pauseFailedFor: 'op1' })).order.kind).toBe('none');
+    expect(
+      decideProxy(routing({ record: during, lease: announcing, pauseFailedFor: 'op1' })).order.kind,
+    ).toBe('none');
   });
 
   it('lets nobody into an epoch that is not recorded', () => {

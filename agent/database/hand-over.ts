@@ -1,0 +1,132 @@
+/**
+ * The hand-over's first half, `stop-and-release`: wait until all is armed, announce it in the lease, wait for the proxies'
+ * pause, stop PostgreSQL, release. Step Functions has armed both halves before and only hears of the end. Until the release
+ * is sent everything can be called off, at the cost of a pause.
+ */
+import { announce, release, withdraw } from '../../core/lease/lease-write.ts';
+import { epochRecord } from '../../core/model/cluster-record.ts';
+import { formatLsn } from '../../core/model/lsn.ts';
+import type { Action } from '../../core/model/operation.ts';
+import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
+import type { HostContext } from './host-context.ts';
+import { writeFresh } from './write-fresh.ts';
+
+/** How long the proxies may take to pause before a hand-over is called off. */
+const pauseLimitMs = 1_500;
+const armedLimitMs = 10_000;
+const stopLimitMs = 10_000;
+const checkpointLimitMs = 5_000;
+/** How long the answer to the state machine waits for the successor: nothing may compete with the hand-over. */
+const successorLimitMs = 1_000;
+
+/** The hand-over's first half: wait until all is armed, announce, wait for the pause, stop, release. */
+export async function stopAndRelease(
+  context: HostContext,
+  action: Action,
+  run: ActionContext,
+): Promise<ActionOutcome> {
+  const { keeper, writer } = context;
+  const target = action.args.node;
+  if (target === undefined) return failed('invalid-input', 'stop-and-release needs args.node, the successor');
+  if (!keeper.isHolder()) return failed('not-holder', 'this agent does not hold the lease');
+  if (!(await allArmed(context, action)))
+    return failed('not-armed', 'the others have not taken up their actions');
+  const lease = keeper.view().watch.lease;
+  if (lease === null || lease.epoch !== action.epoch) return failed('fenced', 'the lease moved');
+  // While clients are still served: what is written now need not be written by the shutdown.
+  await context.server.node.checkpoint(checkpointLimitMs);
+  const announced = await writeFresh(context, (seen) => announce(seen, writer, action.operation, target));
+  if (announced.kind !== 'done') return failed('not-announced', announced.kind);
+  const announcedMs = context.now();
+  const paused = await proxiesPaused(context, action);
+  if (paused !== null) {
+    await callOff(context);
+    return failed('not-paused', paused);
+  }
+  run.say(`proxies paused after ${Math.round(context.now() - announcedMs)} ms`);
+  context.setHandingOver(true);
+  const postmaster = await context.server.node.findPostmaster();
+  const stopped = await context.server.node.stopFast(stopLimitMs);
+  if (stopped.kind !== 'stopped' || !stopped.cleanShutdown || stopped.as !== 'primary') {
+    // Not clean: what was acknowledged may not be elsewhere. The lease stays, and the agent restarts PostgreSQL in place.
+    await context.server.node.killAll('a shutdown that did not end');
+    await callOff(context);
+    return failed('not-stopped', `no clean shutdown within ${stopLimitMs} ms: ${stopped.kind}`);
+  }
+  run.say(
+    `pg_ctl stop: clean shutdown, checkpoint at ${formatLsn(stopped.checkpointLsn)}, ${Math.round(stopped.ms)} ms`,
+  );
+  context.server.nowShutDown(postmaster);
+  const given = await writeFresh(context, (seen) =>
+    release(seen, writer, {
+      operation: action.operation,
+      successor: target,
+      releasedAtLsn: stopped.checkpointLsn,
+    }),
+  );
+  context.setHandingOver(false);
+  if (given.kind !== 'done') return failed('not-released', given.kind);
+  context.emit('lease_released', `to ${target} at ${formatLsn(stopped.checkpointLsn)}`, {
+    epoch: lease.epoch,
+    operation: action.operation,
+  });
+  await keeper.until(() => isOpen(context, action.epoch + 1), successorLimitMs);
+  // Walsenders may still be sending the last records; what is left after that is killed before the next start.
+  await context.server.node.awaitGone(1_000);
+  await context.server.node.killAll('after the release');
+  return succeeded(`released at ${formatLsn(stopped.checkpointLsn)}`, {
+    releasedAtLsn: formatLsn(stopped.checkpointLsn),
+    timeline: stopped.timeline,
+  });
+}
+
+/** That epoch is recorded: clients are let in. */
+function isOpen(context: HostContext, epoch: number): boolean {
+  const { record } = context.keeper.view();
+  return record !== null && epochRecord(record, epoch) !== null;
+}
+
+async function callOff(context: HostContext): Promise<void> {
+  context.setHandingOver(false);
+  await writeFresh(context, (seen) => withdraw(seen, context.writer));
+}
+
+async function allArmed(context: HostContext, action: Action): Promise<boolean> {
+  const needed = action.args.armed ?? [];
+  const deadline = context.now() + armedLimitMs;
+  while (context.now() < deadline) {
+    const read = await context.store.readOperation(action.operation, { timeoutMs: 1_000 });
+    if (read.kind === 'ok') {
+      const claimed = new Set(
+        read.value.actions.filter((one) => one.claimedBy !== null).map((one) => one.action),
+      );
+      if (needed.every((one) => claimed.has(one))) return true;
+    }
+    await context.keeper.until(() => false, 25);
+  }
+  return false;
+}
+
+/** Null when every proxy that takes part has paused; else who has not, and why. */
+async function proxiesPaused(context: HostContext, action: Action): Promise<string | null> {
+  const needed = action.args.proxies ?? [];
+  const deadline = context.now() + pauseLimitMs;
+  let waiting: readonly string[] = needed;
+  while (waiting.length > 0) {
+    const read = await context.store.readProxies({ timeoutMs: 500 });
+    if (read.kind === 'ok') {
+      const gaveUp = read.value.find((proxy) => proxy.pauseFailedFor === action.operation);
+      if (gaveUp !== undefined) return `${gaveUp.proxy} could not pause: ${gaveUp.detail}`;
+      const paused = new Set(
+        read.value
+          .filter((proxy) => proxy.paused && proxy.pausedFor === action.operation)
+          .map((proxy) => proxy.proxy),
+      );
+      waiting = needed.filter((proxy) => !paused.has(proxy));
+    }
+    if (waiting.length === 0) return null;
+    if (context.now() > deadline) return `${waiting.join(', ')} did not pause within ${pauseLimitMs} ms`;
+    await context.nextWake(5);
+  }
+  return null;
+}

@@ -1,0 +1,161 @@
+/**
+ * The hand-over's second half, `acquire-and-promote`: prepare while clients are still served, wait for the lease to be free for
+ * this node, take it, promote. The same for a failover. A promotion that fails gives the lease back, and says whether this
+ * node was certainly never writable.
+ */
+import { acquire, release } from '../../core/lease/lease-write.ts';
+import { formatLsn, type Lsn, parseLsn } from '../../core/model/lsn.ts';
+import type { Action } from '../../core/model/operation.ts';
+import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
+import type { HostContext } from './host-context.ts';
+import { prepareToPromote, promoteUnderLease } from './primary-work.ts';
+import { startStandby } from './standby-work.ts';
+import { writeFresh } from './write-fresh.ts';
+
+const replayLimitMs = 10_000;
+
+/** The hand-over's second half: wait for the lease to be free for this node, take it, promote. */
+export async function acquireAndPromote(
+  context: HostContext,
+  action: Action,
+  run: ActionContext,
+): Promise<ActionOutcome> {
+  // All that can be done before the lease is free is done now, while clients are still served.
+  await prepareToPromote(context);
+  await context.server.node.expectPromotion(true);
+  const outcome = await takeOver(context, action, run);
+  void context.server.node.expectPromotion(false);
+  return outcome;
+}
+
+async function takeOver(context: HostContext, action: Action, run: ActionContext): Promise<ActionOutcome> {
+  const { keeper } = context;
+  const forMe = (): boolean => {
+    const lease = keeper.view().watch.lease;
+    return (
+      lease !== null &&
+      lease.state !== 'held' &&
+      lease.successor === context.config.node &&
+      lease.operation === action.operation
+    );
+  };
+  const mine = (): boolean => keeper.isHolder() && (keeper.view().watch.lease?.epoch ?? 0) > action.epoch;
+  const over = (): boolean => run.signal.aborted || keeper.view().record?.operation?.id !== action.operation;
+  if (!(await keeper.until(() => forMe() || mine() || over(), action.timeoutMs)) || over()) {
+    return failed('lease-not-free', 'the lease was not released to this node in time', {
+      neverPromoted: true,
+    });
+  }
+  // Where the old primary stopped: whoever gets the lease next must have replayed past it too.
+  const releasedAt = keeper.view().watch.lease?.releasedAtLsn ?? null;
+  if (!mine()) {
+    const refusal = await takeLease(context, action, run);
+    if (refusal !== null) return refusal;
+  }
+  const promoted = await promoteUnderLease(context, run.say);
+  if (promoted.kind === 'failed') return await giveBack(context, action, run, promoted.reason, releasedAt);
+  const epoch = keeper.view().watch.lease?.epoch ?? 0;
+  context.emit('primary_promoted', `timeline ${promoted.timeline}`, { epoch, operation: action.operation });
+  context.reportSoon();
+  return succeeded(`primary of epoch ${epoch}`, {
+    epoch,
+    timeline: promoted.timeline,
+    ...(promoted.forkLsn === null ? {} : { forkLsn: formatLsn(promoted.forkLsn) }),
+  });
+}
+
+async function takeLease(
+  context: HostContext,
+  action: Action,
+  run: ActionContext,
+): Promise<ActionOutcome | null> {
+  const { keeper, writer } = context;
+  const seen = keeper.view().watch.lease;
+  if (seen === null) return failed('lease-lost', 'the lease vanished', { neverPromoted: true });
+  const ready = await readyToPromote(context, seen.releasedAtLsn);
+  if (ready !== null) return failed('not-caught-up', ready, { neverPromoted: true });
+  context.disk.reload();
+  if (seen.epoch < context.disk.facts().highestEpoch) {
+    return failed('fenced', `this host has seen epoch ${context.disk.facts().highestEpoch}`, {
+      neverPromoted: true,
+    });
+  }
+  if (seen.epoch + 1 <= context.disk.facts().fencedEpoch) {
+    return failed('fenced', `this host is barred from epoch ${seen.epoch + 1}`, { neverPromoted: true });
+  }
+  const record = keeper.view().record;
+  const taken = await keeper.write(
+    acquire(seen, writer, action.operation, {
+      ttlMs: record?.spec.ttlMs ?? seen.ttlMs,
+      members: record?.members ?? seen.members,
+      sync: seen.sync,
+    }),
+  );
+  // Uncertain proves nothing: the write may still land.
+  if (taken.kind !== 'done')
+    return failed('lease-lost', `the lease could not be taken: ${taken.kind}`, {
+      neverPromoted: taken.kind === 'refused',
+    });
+  context.disk.enterEpoch(taken.lease.epoch);
+  run.say(`lease taken, epoch ${taken.lease.epoch}`);
+  context.emit('lease_acquired', `from ${seen.holder}, which was ${seen.state}`, {
+    epoch: taken.lease.epoch,
+    operation: action.operation,
+  });
+  return null;
+}
+
+/** A standby is ready when its replay is past the old primary's shutdown record. Null: ready. */
+async function readyToPromote(context: HostContext, releasedAt: Lsn | null): Promise<string | null> {
+  const { server } = context;
+  const deadline = context.now() + replayLimitMs;
+  let last = 'PostgreSQL did not answer';
+  // One light question, for clients wait: a full look costs several and a connection of its own.
+  while (context.now() < deadline) {
+    const answer = await server.node.query(standbyPosition, positionTimeoutMs);
+    if (answer.kind === 'rows') {
+      const { standby, lsn } = answer.rows[0] ?? {};
+      if (standby !== true) return 'PostgreSQL runs here as a primary';
+      const replayed = typeof lsn === 'string' ? parseLsn(lsn) : null;
+      if (releasedAt === null || (replayed !== null && replayed > releasedAt)) return null;
+      last = `replay is at ${lsn}, the old primary stopped at ${formatLsn(releasedAt)}`;
+    } else if (answer.kind === 'unreachable' && (await server.look()).postgres.kind === 'stopped') {
+      const started = await startStandby(context, null);
+      if (started.kind === 'failed') return started.reason;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return last;
+}
+
+const standbyPosition = 'select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn()::text as lsn';
+const positionTimeoutMs = 1_000;
+
+/** The promotion failed. The lease goes back only if PostgreSQL is down and was certainly never writable here. */
+async function giveBack(
+  context: HostContext,
+  action: Action,
+  run: ActionContext,
+  reason: string,
+  releasedAt: Lsn | null,
+): Promise<ActionOutcome> {
+  const { server, keeper, writer } = context;
+  const epoch = keeper.view().watch.lease?.epoch ?? 0;
+  context.emit('promotion_failed', reason, { epoch, operation: action.operation });
+  const killed = await server.node.killAll('a promotion that failed');
+  const control = await server.node.controlFile();
+  const standbyStates = ['in-archive-recovery', 'shut-down-in-recovery'];
+  const never =
+    killed.remaining.length === 0 && control.kind === 'control-data' && standbyStates.includes(control.state);
+  if (killed.remaining.length > 0) return failed('promotion-failed', `${reason}; its processes do not die`);
+  const given = await writeFresh(context, (seen) =>
+    release(seen, writer, {
+      operation: action.operation,
+      successor: null,
+      releasedAtLsn: never ? releasedAt : null,
+      neverPromoted: never,
+    }),
+  );
+  run.say(`gave the lease back: ${given.kind}, never promoted: ${never}`);
+  return failed('promotion-failed', reason, { neverPromoted: never });
+}
