@@ -69,6 +69,8 @@ const pollMs = 100;
 const adoptionLimitMs = 2_000;
 /** How long an action waits for what the host does by itself; the operation's own limits are about as long. */
 const orderLimitMs = 10_000;
+const findAttempts = 20;
+const findEveryMs = 50;
 const maxTranscriptLines = 500;
 /** Finished runs that Run Command may still ask about. */
 const maxRememberedRuns = 64;
@@ -126,15 +128,8 @@ export class ActionRunner {
   ): Promise<ActionResult | null> {
     const known = this.#runs.get(`${operation} ${actionId}`);
     if (known === undefined) {
-      const read = await this.#deps.store.readOperation(operation, { timeoutMs: 2_000 });
-      if (read.kind !== 'ok') {
-        onLine(`DynamoDB did not answer: ${read.message}`);
-        return null;
-      }
-      const action = read.value.actions.find(
-        (one) => one.action === actionId && one.node === this.#deps.node,
-      );
-      if (action === undefined) return null;
+      const action = await this.#find(operation, actionId, onLine);
+      if (action === null) return null;
       if (action.result !== null) {
         onLine(`already done: ${action.result.message}`);
         return action.result;
@@ -148,6 +143,21 @@ export class ActionRunner {
     const result = await run.done;
     run.listeners.delete(onLine);
     return result;
+  }
+
+  /** The command may be here before the item that it names: both are sent at once. So it is looked for, for a while. */
+  async #find(operation: string, actionId: string, onLine: (line: string) => void): Promise<Action | null> {
+    for (let attempt = 0; attempt < findAttempts && !this.#closed; attempt += 1) {
+      if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, findEveryMs));
+      const read = await this.#deps.store.readOperation(operation, { timeoutMs: 2_000 });
+      if (read.kind !== 'ok') {
+        onLine(`DynamoDB did not answer: ${read.message}`);
+        continue;
+      }
+      const found = read.value.actions.find((one) => one.action === actionId && one.node === this.#deps.node);
+      if (found !== undefined) return found;
+    }
+    return null;
   }
 
   async #poll(): Promise<void> {

@@ -105,10 +105,12 @@ const switchoverRows = [
   ),
   row<'other-epoch', SwitchoverView>('other-epoch', (node, view) => {
     const report = reportOf(node, view);
-    if (report?.epoch === view.lease.epoch && report.timeline === view.lease.timeline) return null;
+    // The record knows the epoch's timeline first; the lease learns it with a later renewal.
+    const timeline = latestRecorded(view.record, view.lease.epoch)?.timeline;
+    if (report?.epoch === view.lease.epoch && report.timeline === timeline) return null;
     return (
       `it follows epoch ${report?.epoch} on timeline ${report?.timeline}, ` +
-      `the primary is epoch ${view.lease.epoch} on timeline ${view.lease.timeline}`
+      `the primary is epoch ${view.lease.epoch} on timeline ${timeline}`
     );
   }),
   row<'nofailover', SwitchoverView>('nofailover', (node, view) =>

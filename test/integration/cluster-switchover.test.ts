@@ -3,7 +3,12 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
-import { type ClusterSandbox, openClusterSandbox, threeNodes } from './support/cluster-sandbox.ts';
+import {
+  type ClusterSandbox,
+  eventually,
+  openClusterSandbox,
+  threeNodes,
+} from './support/cluster-sandbox.ts';
 import {
   dataDirectoryOf,
   eventsOf,
@@ -107,6 +112,10 @@ describe('a switchover', () => {
     const { stateMachineArn } = cluster.endpoints();
     const input = JSON.stringify({ cluster: 'main' });
     const first = await sfn.startExecution({ stateMachineArn, input });
+    await eventually('the claim', async () => {
+      const head = await cluster.store().readHead();
+      return head.kind === 'ok' && head.value.record?.operation != null;
+    });
     const second = await operate(cluster, { kind: 'switchover' });
     expect(second).toMatchObject({ status: 'FAILED', error: 'OperationInProgress' });
     await expect
