@@ -6,6 +6,7 @@ import { failed, succeeded } from '../../agent/action-runner.ts';
 import { actionId } from '../../core/model/operation.ts';
 import { anAction, type Bench, bench, change, follow, item, operation } from '../support/action-bench.ts';
 import { aLease, aRecord } from '../support/host-states.ts';
+import { createMemoryStore } from '../support/memory-store.ts';
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
@@ -93,9 +94,24 @@ describe('an action', () => {
     const made = await bench({ actions: [anAction({ node: 'node3' })] });
     made.runner.poke();
     await pass(500);
-    expect(await follow(made, [], actionId('follow', 'node3', 1))).toBeNull();
-    expect(await follow(made, [], 'unknown')).toBeNull();
+    const answers = Promise.all([
+      follow(made, [], actionId('follow', 'node3', 1)),
+      follow(made, [], 'unknown'),
+    ]);
+    await pass(5_000);
+    expect(await answers).toEqual([null, null]);
     expect(made.begun).toEqual([]);
+  });
+
+  it('is waited for when Run Command is quicker than the table', async () => {
+    const late = anAction();
+    const made = await bench({ actions: [], readActions: false });
+    const result = follow(made, [], late.action);
+    await pass(200);
+    expect(made.begun).toEqual([]);
+    await createMemoryStore({ table: made.table }).putAction(late);
+    await pass(1_000);
+    expect(await result).toMatchObject({ ok: true });
   });
 
   it('comes by Run Command alone where the table is not to be read', async () => {
