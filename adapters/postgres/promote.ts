@@ -32,12 +32,12 @@ const SETTING_TIMEOUT_MS = 1_000;
 
 /**
  * A startup process that finds no upstream sleeps wal_retrieve_retry_interval, and notices a promotion only after that: up to
- * 100 ms of every hand-over. Shortened on a standby that is about to be promoted, and reset afterwards; not for good, for each
- * retry forks a receiver. A failure costs time only, and is told by the value.
+ * 100 ms of every hand-over. Shortened on a standby that is about to be promoted, and reset afterwards; not for good, and not
+ * further, for each retry forks a receiver. A failure costs time only, and is told by the value.
  */
 export async function expectPromotion(connection: LocalConnection, expected: boolean): Promise<boolean> {
   const change = expected
-    ? "alter system set wal_retrieve_retry_interval = '5ms'"
+    ? "alter system set wal_retrieve_retry_interval = '20ms'"
     : 'alter system reset wal_retrieve_retry_interval';
   const changed = await connection.query(change, SETTING_TIMEOUT_MS);
   if (changed.kind !== 'rows') return false;
