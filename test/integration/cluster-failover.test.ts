@@ -12,7 +12,7 @@ import {
 } from './support/cluster-sandbox.ts';
 import { dataDirectoryOf, eventsOf, eventsSince, operate, succeeded } from './support/operations.ts';
 
-const file = threeNodes({ lease: { ttlMs: 3_000, heartbeatMs: 500 } });
+const file = threeNodes({ lease: { ttlMs: 4_000, heartbeatMs: 500 } });
 const wholeMs = 90_000;
 
 let sandbox: ClusterSandbox;
@@ -30,6 +30,7 @@ afterAll(async () => {
 /** Writes that are acknowledged and never reach a standby: the walsenders are stopped first. */
 async function diverge(primary: string, table: string): Promise<void> {
   const { cluster } = sandbox;
+  await cluster.query(primary, `drop table if exists ${table}`);
   await cluster.query(primary, `create table ${table} (id int primary key)`);
   await eventually('the table on every standby', async () => {
     const standbys = cluster.wanted.nodes.filter((node) => node !== primary);
