@@ -13,6 +13,8 @@ import {
 } from '../../core/model/cluster-record.ts';
 import type { Lsn } from '../../core/model/lsn.ts';
 import type { TimelineHistory } from '../../core/model/timeline.ts';
+import type { DiskState } from '../disk-state.ts';
+import type { LeaseKeeper } from '../lease-keeper.ts';
 import type { HostContext } from './host-context.ts';
 import { slotName } from './server.ts';
 
@@ -27,7 +29,10 @@ export type PrimaryResult =
   | { readonly kind: 'failed'; readonly reason: string };
 
 /** The lease is held by this agent, at an epoch that this host may serve, at this instant. */
-export function mayOpen(context: HostContext): boolean {
+export function mayOpen(context: {
+  readonly keeper: Pick<LeaseKeeper, 'view' | 'isHolder'>;
+  readonly disk: Pick<DiskState, 'reload' | 'facts'>;
+}): boolean {
   const { watch, holdStage } = context.keeper.view();
   context.disk.reload();
   const epoch = watch.lease?.epoch ?? 0;

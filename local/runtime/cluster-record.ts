@@ -32,7 +32,8 @@ async function bringUpToDate(store: ClusterStore, record: ClusterRecord, file: C
   return store.updateRecord({ expect: { version: record.version }, set: { spec: file.spec, proxies } });
 }
 
-function newRecord(file: ClusterFile): ClusterRecord {
+/** The record of a cluster that nobody has bootstrapped yet; its uid is new. */
+export function newRecord(file: Pick<ClusterFile, 'cluster' | 'spec' | 'proxies'>): ClusterRecord {
   return {
     cluster: file.cluster,
     uid: randomBytes(4).toString('hex'),

@@ -4,7 +4,6 @@
  * is interrupted.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -25,6 +24,7 @@ import { type ClusterRecord, type ClusterSpec, defaultSpec } from '../../../core
 import type { DatabaseHostConfig } from '../../../core/model/host-config.ts';
 import type { Lease } from '../../../core/model/lease.ts';
 import { bundleAgent } from '../../../local/runtime/bundle-agent.ts';
+import { newRecord } from '../../../local/runtime/cluster-record.ts';
 import { chooseFreePort } from '../../../local/runtime/free-ports.ts';
 import { unprivilegedUser } from '../../../local/runtime/unprivileged-user.ts';
 import { startTestTable, type TestTable } from '../../support/dynamo-table.ts';
@@ -76,24 +76,11 @@ export class AgentsSandbox {
     const found = await findInstallation();
     if (found.kind !== 'installation') throw new Error('PostgreSQL is not installed');
     const sandbox = new AgentsSandbox(await startTestTable(), await builtAgent(), found.binDir);
-    const record: ClusterRecord = {
+    const record = newRecord({
       cluster: 'main',
-      uid: randomUUID().slice(0, 8),
-      version: 0,
       spec: { ...defaultSpec, heartbeatMs: 500, ttlMs: 3_000, ...spec },
-      members: [],
       proxies: [],
-      systemIdentifier: null,
-      bootstrap: null,
-      failoverState: 'stable',
-      operation: null,
-      attempt: 0,
-      intendedPrimary: null,
-      failoverTargetPrimary: null,
-      lastFailover: null,
-      epochs: [],
-      paused: false,
-    };
+    });
     const created = await sandbox.store.createRecord(record);
     if (created.kind !== 'ok') throw new Error(`the record was not created: ${created.kind}`);
     return sandbox;
