@@ -77,6 +77,8 @@ export type AwsServer = {
   requestCounts(): Readonly<Record<string, number>>;
   /** Takes a service away from its clients, or with null brings it back. */
   setAway(service: ServiceName, mode: AwayMode | null): void;
+  /** How a service is away; null while it is there. */
+  away(service: ServiceName): AwayMode | null;
   /** Stops listening and cuts all connections. The services are closed by their owner. */
   close(): Promise<void>;
 };
@@ -112,6 +114,7 @@ export async function startAwsServer(options: AwsServerOptions): Promise<AwsServ
     port,
     requestCounts: context.counts,
     setAway: away.set,
+    away: away.get,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { AslTaskError } from '../../adapters/asl/failure.ts';
 import { isObject, type Json } from '../../adapters/asl/json.ts';
 import type { InvokeTask } from '../../adapters/asl/run.ts';
+import { sleepMs } from '../../adapters/clock.ts';
 import { AwsError } from '../aws/aws-error.ts';
 import { openDynamoDb } from '../aws/dynamodb.ts';
 import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
@@ -80,7 +81,7 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   const stepFunctions = createStepFunctions({
     stateMachines: stack.stateMachines,
     folder: join(folder, 'step-functions'),
-    invokeTask: invokeFunction(lambda),
+    invokeTask: whileTheyAreThere(invokeFunction(lambda), (service) => server.away(service) !== null),
     ...place,
     onFault: (executionArn, error) => log('error', 'execution could not be kept', { executionArn, error }),
   });
@@ -120,6 +121,21 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
       await lambda.close();
       await dynamoDb.close();
     },
+  };
+}
+
+/** How often a task looks whether Step Functions are back; the end of the outage bounds it. */
+const outageLookMs = 100;
+
+/** Executions stand still while Step Functions are away, and their tasks fail as on AWS while Lambda is. */
+export function whileTheyAreThere(
+  invoke: InvokeTask,
+  isAway: (service: 'states' | 'lambda') => boolean,
+): InvokeTask {
+  return async (task) => {
+    while (isAway('states')) await sleepMs(outageLookMs);
+    if (isAway('lambda')) throw new AslTaskError('Lambda.ServiceException', 'Lambda is away');
+    return invoke(task);
   };
 }
 

@@ -21,6 +21,7 @@ import {
   waitUntilWhole,
 } from '../../cli/cluster/runtime-process.ts';
 import { parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
+import type { AwayMode, ServiceName } from '../aws/away.ts';
 import { sendControl } from './control-server.ts';
 
 export interface BringUp {
@@ -33,6 +34,7 @@ export interface BringUp {
 }
 
 const pollMs = 50;
+const awayTimeoutMs = 5_000;
 const never = new AbortController().signal;
 
 export class ClusterHandle {
@@ -177,6 +179,17 @@ export class ClusterHandle {
   /** Pids of all living processes of a host. */
   async hostProcesses(host: string): Promise<number[]> {
     return (await this.#command('host-processes', host)) as number[];
+  }
+
+  /** Takes an AWS service from all its clients, or with null brings it back. */
+  async setAway(service: ServiceName, mode: AwayMode | null): Promise<void> {
+    const answer = await fetch(`${this.endpoints().awsEndpointUrl}/_leasehold/away`, {
+      method: 'POST',
+      body: JSON.stringify({ service, mode }),
+      signal: AbortSignal.timeout(awayTimeoutMs),
+    });
+    if (!answer.ok)
+      throw new Error(`${service} could not be made ${mode ?? 'present'}: ${await answer.text()}`);
   }
 
   /** Lets the cluster outlive this process. */

@@ -1,0 +1,21 @@
+/** Every fault there is, and how one is asked for by name. Those that are more than one fault at once stand apart. */
+import type { Fault } from './fault.ts';
+import { agentAndGuardStopped, processFaults } from './processes.ts';
+import { hostKilledWithoutProof, serviceFaults } from './services.ts';
+
+/** One thing is broken at a time: what the promises of docs/faults.md cover. */
+export const singleFaults: readonly Fault[] = [...processFaults, ...serviceFaults];
+
+/** Two things at once, beyond what is promised in every mode. */
+export const doubleFaults: readonly Fault[] = [hostKilledWithoutProof, agentAndGuardStopped];
+
+const all = [...singleFaults, ...doubleFaults];
+
+/** Throws, naming what there is, for a name that no fault has. */
+export function faultNamed(id: string): Fault {
+  const fault = all.find((known) => known.id === id);
+  if (fault === undefined) {
+    throw new Error(`there is no fault ${id}; there is ${all.map((known) => known.id).join(', ')}`);
+  }
+  return fault;
+}

@@ -1,0 +1,59 @@
+/**
+ * Faults of AWS: DynamoDB, Step Functions, Systems Manager, EC2 away from all their clients at once, either refusing connections
+ * or taking requests without ever answering; and Step Functions away makes executions stand still. The processes that play
+ * the services live on, and what they keep is there when they come back.
+ */
+import type { AwayMode, ServiceName } from '../aws/away.ts';
+import type { ClusterHandle } from '../runtime/cluster-handle.ts';
+import type { Fault, Undo } from './fault.ts';
+
+const words: Readonly<Record<AwayMode, string>> = {
+  refuse: 'refuses all connections',
+  hang: 'takes requests and never answers',
+};
+
+const shortNames: Readonly<Record<ServiceName, string>> = {
+  dynamodb: 'dynamodb',
+  states: 'step-functions',
+  ssm: 'run-command',
+  ec2: 'ec2',
+  lambda: 'lambda',
+};
+
+async function away(cluster: ClusterHandle, services: readonly ServiceName[], mode: AwayMode): Promise<Undo> {
+  for (const service of services) await cluster.setAway(service, mode);
+  return async () => {
+    for (const service of services) await cluster.setAway(service, null);
+  };
+}
+
+function serviceAway(service: ServiceName, mode: AwayMode): Fault {
+  return {
+    id: `${shortNames[service]}-${mode === 'hang' ? 'hangs' : 'away'}`,
+    what: `${shortNames[service]} ${words[mode]}`,
+    needs: 'any',
+    strikes: 'cluster',
+    apply: (cluster) => away(cluster, [service], mode),
+  };
+}
+
+/** Every service of AWS by itself, in both ways. */
+export const serviceFaults: readonly Fault[] = (['dynamodb', 'states', 'ssm', 'ec2'] as const).flatMap(
+  (service) => [serviceAway(service, 'refuse'), serviceAway(service, 'hang')],
+);
+
+/** A killed host of which nobody can get a proof: the lease's own time is what is left. */
+export const hostKilledWithoutProof: Fault = {
+  id: 'primary-host-killed-without-proof',
+  what: 'everything on the primary is killed while Run Command and EC2 are away, so that nobody can prove it',
+  needs: 'any',
+  strikes: 'primary',
+  async apply(cluster, host) {
+    const undoAway = await away(cluster, ['ssm', 'ec2'], 'refuse');
+    await cluster.killHost(host);
+    return async () => {
+      await undoAway();
+      await cluster.bootHost(host);
+    };
+  },
+};
