@@ -5,7 +5,7 @@
  *
  * | lease                              | then                                                       |
  * |------------------------------------|------------------------------------------------------------|
- * | held by the old primary            | aborted; an asked-for failover goes on by fencing it       |
+ * | held by the old primary            | what was prepared is ordered back, then aborted; an asked-for failover goes on by fencing it |
  * | held by another, a later epoch     | forward: that node is the target                           |
  * | free, hand-over, released cleanly  | forward, while there are rounds left                       |
  * | free, hand-over otherwise          | go on as a failover                                        |
@@ -20,6 +20,7 @@ import { parseOperationRequest } from '../../core/wire/parse-operation-request.t
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { WorkflowDeps } from './ports.ts';
 import { closeOperation, readCluster, readCurrent, superseded } from './progress.ts';
+import { rollBack } from './roll-back.ts';
 import { need, needOrRefused } from './workflow-error.ts';
 
 export interface AbortInput {
@@ -61,10 +62,11 @@ export async function abortOperation(deps: WorkflowDeps, input: AbortInput): Pro
     deps.log('warn', 'the operation goes on', { operation: plan.operation, verdict, reason });
     return { verdict, reason, plan: verdict === 'forward' ? null : await replan(store, plan) };
   }
+  const undone = isHeldByOld(lease, plan) ? await rollBack(deps, store, plan) : null;
   await closeOperation(deps, store, {
     operation: plan.operation,
     status: verdict,
-    outcome: reason,
+    outcome: undone === null ? reason : `${reason}; rolled back: ${undone}`,
     epoch: plan.epoch,
   });
   return { verdict, reason, plan: null };

@@ -280,7 +280,8 @@ function failoverCatchup({ record, lease, reports, proxies }: PlanScene): readon
   ];
 }
 
-function order(
+/** One order to a database node, first of its kind in its operation. */
+export function order(
   node: NodeId,
   verb: ActionVerb,
   args: ActionArguments,
@@ -300,7 +301,8 @@ function order(
   };
 }
 
-function proxyOrder(
+/** The same to a proxy. */
+export function proxyOrder(
   node: NodeId,
   verb: ActionVerb,
   epoch: number,

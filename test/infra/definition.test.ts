@@ -91,11 +91,12 @@ test('every state can be reached', () => {
 
 describe('every task', () => {
   test.each(tasks)(
-    '%s has a time-out, bounded retries for the store, and catches everything',
+    '%s has a time-out, bounded retries for the store and for a function that was killed, and catches everything',
     (_name, task) => {
       expect(task.TimeoutSeconds).toBeDefined();
       const [retry] = task.Retry ?? [];
       expect(retry?.ErrorEquals).toEqual(expect.arrayContaining(['StoreUnreachable', 'StoreThrottled']));
+      expect(retry?.ErrorEquals).toEqual(expect.arrayContaining(['Runtime.ExitError', 'Lambda.Unknown']));
       expect(retry?.ErrorEquals).not.toContain('States.ALL');
       expect(retry?.MaxAttempts).toBeLessThanOrEqual(6);
       expect(task.Catch?.at(-1)?.ErrorEquals).toEqual(['States.ALL']);
@@ -128,7 +129,7 @@ test('every error that a state matches is one that a step throws', () => {
       [...Catch, ...Retry].flatMap(({ ErrorEquals }) => ErrorEquals),
     ),
   );
-  const ours = [...matched].filter((error) => !/^(States|Lambda)\./.test(error));
+  const ours = [...matched].filter((error) => !/^(States|Lambda|Runtime)\./.test(error));
   expect(
     ours.filter((error) => error !== 'InvalidInput' && !workflowErrors.some((known) => known === error)),
   ).toEqual([]);

@@ -47,10 +47,13 @@ export function createMemoryTable(): MemoryTable {
   };
 }
 
-/** `request-lost`: nothing is done. `answer-lost`: it is done, and the caller does not learn so. */
+/**
+ * `request`: nothing is done. `answer`: it is done, and the caller does not learn so. An Error instead of a failure is thrown: the
+ * caller was killed at that moment.
+ */
 export interface Fault {
   readonly lost: 'request' | 'answer';
-  readonly failure: StoreFailure;
+  readonly failure: StoreFailure | Error;
 }
 
 export interface MemoryStoreOptions {
@@ -77,9 +80,13 @@ function withFaults(store: ClusterStore, fault: (call: keyof ClusterStore) => Fa
     name,
     async (...args: unknown[]) => {
       const found = fault(name as keyof ClusterStore);
-      if (found?.lost === 'request') return found.failure;
+      const fail = (failure: StoreFailure | Error): StoreFailure => {
+        if (failure instanceof Error) throw failure;
+        return failure;
+      };
+      if (found?.lost === 'request') return fail(found.failure);
       const answer = await (call as (...given: unknown[]) => Promise<unknown>)(...args);
-      return found === null ? answer : found.failure;
+      return found === null ? answer : fail(found.failure);
     },
   ]);
   return Object.fromEntries(wrapped) as ClusterStore;
