@@ -2,7 +2,8 @@
  * The agent's side of the lease: it renews a lease that it holds, watches one that it does not, keeps the guard's
  * deadlines and says when a stage of the fence begins. Upholds L3: the deadline counts from *before* a renewal is sent,
  * and only an acknowledged renewal moves it; once a release was sent, nothing but a write sent later proves the lease again; and
- * a lease that is lost leaves the guard armed until PostgreSQL is known to be down. It never waits for anything but its own store calls, so that no long
+ * a lease that is lost leaves the guard armed until PostgreSQL is known to be down. Upholds L5: after a gap in this loop the lease
+ * counts as not proven until a renewal that was sent since is acknowledged. It never waits for anything but its own store calls, so that no long
  * action of this host can delay a renewal.
  */
 import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
@@ -21,6 +22,9 @@ import {
 import { type LeaseWrite, recogniseWrite, renew, type Writer } from '../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../core/model/cluster-record.ts';
 import type { Lease, NodeId } from '../core/model/lease.ts';
+import { leaseFacts } from './lease-facts.ts';
+import { LoopWatch } from './loop-watch.ts';
+import { Waiters } from './waiters.ts';
 
 export interface LeaseView {
   readonly headRead: boolean;
@@ -73,8 +77,8 @@ export class LeaseKeeper {
   #guarded: Hold | null = null;
   #guardMayBeArmed = true;
   #calls = 0;
-  /** The call that released the lease last: answers to calls sent before it prove nothing any more. */
-  #releaseOrder = 0;
+  /** The last call before a release was sent or a gap ended: what answers it, or an earlier one, proves nothing any more. */
+  #proofOrder = 0;
   /** Rises with each change of what is known of the lease. */
   #learned = 0;
   #headRead = false;
@@ -90,7 +94,10 @@ export class LeaseKeeper {
   #readTimer: NodeJS.Timeout | null = null;
   #stageTimer: NodeJS.Timeout | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
-  #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
+  readonly #loop = new LoopWatch();
+  /** The loop stood still, and no renewal that was sent since has been acknowledged. */
+  #gapped = false;
 
   constructor(deps: LeaseKeeperDeps) {
     this.#deps = deps;
@@ -107,15 +114,16 @@ export class LeaseKeeper {
     for (const timer of [this.#heartbeat, this.#readTimer, this.#stageTimer, this.#retryTimer]) {
       if (timer !== null) clearTimeout(timer);
     }
-    this.#notify();
+    this.#waiters.close();
   }
 
   view(): LeaseView {
+    this.#noticeGap();
     return {
       headRead: this.#headRead,
       record: this.#record,
       watch: this.#watch,
-      holdStage: holdStage(this.#hold, this.#deps.now()),
+      holdStage: this.#stage(),
     };
   }
 
@@ -164,7 +172,7 @@ export class LeaseKeeper {
   async write(write: LeaseWrite, timeoutMs = 1_000): Promise<LeaseWriteOutcome> {
     const sent = this.#send();
     if (write.kind === 'release') {
-      this.#releaseOrder = sent.order;
+      this.#proofOrder = sent.order;
       this.#setHold(null);
     }
     const answer = await this.#deps.store.writeLease(write, { timeoutMs });
@@ -201,22 +209,8 @@ export class LeaseKeeper {
   }
 
   /** Resolves when `test` holds or `timeoutMs` has passed; says which. Woken by each change, never by a poll. */
-  async until(test: () => boolean, timeoutMs: number): Promise<boolean> {
-    if (test()) return true;
-    if (this.#closed) return false;
-    return await new Promise<boolean>((resolve) => {
-      const finish = (met: boolean): void => {
-        clearTimeout(timer);
-        this.#waiters.delete(check);
-        resolve(met);
-      };
-      const check = (): void => {
-        if (this.#closed) finish(false);
-        else if (test()) finish(true);
-      };
-      const timer = setTimeout(() => finish(test()), timeoutMs);
-      this.#waiters.add(check);
-    });
+  until(test: () => boolean, timeoutMs: number): Promise<boolean> {
+    return this.#waiters.until(test, timeoutMs);
   }
 
   #send(): Sent {
@@ -226,16 +220,37 @@ export class LeaseKeeper {
 
   #wrote(write: LeaseWrite, lease: Lease, sent: Sent): void {
     if (this.#closed) return;
+    this.#noticeGap();
     const proves = !['seal', 'fence', 'release', 'name-successor'].includes(write.kind);
-    if (proves && sent.order > this.#releaseOrder) {
+    if (proves && sent.order > this.#proofOrder) {
       this.#setHold(renewed(this.#hold, lease.epoch, sent.atMs, lease.ttlMs));
     }
     this.#learn(this.#record, lease, sent);
     this.#deps.onBaton();
   }
 
+  #ttlMs(): number {
+    return this.#watch.lease?.ttlMs ?? this.#record?.spec.ttlMs ?? 2_000;
+  }
+
   #budget(): ReturnType<typeof fenceBudget> {
-    return fenceBudget(this.#watch.lease?.ttlMs ?? this.#record?.spec.ttlMs ?? 2_000);
+    return fenceBudget(this.#ttlMs());
+  }
+
+  /** After a gap nothing better than `unready` until a renewal sent since is acknowledged (L5): the worse stages come by the clock alone. */
+  #stage(): HoldStage {
+    const stage = holdStage(this.#hold, this.#deps.now());
+    return stage === 'valid' && this.#gapped ? 'unready' : stage;
+  }
+
+  #noticeGap(): void {
+    const ms = this.#loop.gap(this.#deps.now(), { heartbeatMs: this.#heartbeatMs(), ttlMs: this.#ttlMs() });
+    if (ms === null || this.#closed) return;
+    this.#proofOrder = this.#calls;
+    this.#gapped = this.#hold !== null;
+    this.#deps.log('loop gap', { ms: Math.round(ms), holder: this.isHolder() });
+    void this.#renew();
+    this.readNow();
   }
 
   #heartbeatMs(): number {
@@ -244,6 +259,8 @@ export class LeaseKeeper {
 
   #beat(): void {
     if (this.#closed) return;
+    this.#noticeGap();
+    this.#loop.beat(this.#deps.now(), this.#heartbeatMs());
     this.#heartbeat = setTimeout(() => this.#beat(), this.#heartbeatMs());
     if (this.isHolder()) void this.#renew();
     if (!this.#reading && this.#isReadDue()) this.readNow();
@@ -290,7 +307,7 @@ export class LeaseKeeper {
 
   #renewalFailed(kind: string, message: string): void {
     this.#deps.log('renewal failed', { error_kind: kind, error: message });
-    const stage = holdStage(this.#hold, this.#deps.now());
+    const stage = this.#stage();
     // At once again, not at the next heartbeat: the deadline does not move.
     if (this.#retryTimer === null && stage !== 'none' && stage !== 'expired') {
       this.#retryTimer = setTimeout(() => {
@@ -340,6 +357,7 @@ export class LeaseKeeper {
 
   #setHold(hold: Hold | null): void {
     this.#hold = hold;
+    this.#gapped = false;
     this.#guarded = hold;
     this.#guardMayBeArmed = hold !== null;
     this.#deps.onHold(hold);
@@ -369,22 +387,8 @@ export class LeaseKeeper {
 
   /** Who waits is always asked; `onChange` hears only of what a decision can depend on, and a renewal's `seq` is not that. */
   #notify(): void {
-    for (const check of [...this.#waiters]) check();
-    const lease = this.#watch.lease;
-    const { state, epoch, holder, incarnation, operation, successor } = lease ?? {};
-    const stage = holdStage(this.#hold, this.#deps.now());
-    const known = [
-      this.#headRead,
-      this.#record?.version,
-      state,
-      epoch,
-      holder,
-      incarnation,
-      operation,
-      successor,
-      stage,
-    ];
-    const text = known.join(' ');
+    this.#waiters.ask();
+    const text = leaseFacts(this.#headRead, this.#record, this.#watch.lease, this.#stage());
     if (this.#closed || text === this.#told) return;
     this.#told = text;
     this.#deps.onChange();

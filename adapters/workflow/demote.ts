@@ -8,7 +8,7 @@ import type { Lease } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { OrderAnswer } from '../../core/wire/parse-operation-plan.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
-import { fenceHolder } from './fence-host.ts';
+import { fenceHolder, sendFence } from './fence-host.ts';
 import { awaitAnswer, idOf, placeOrder } from './order.ts';
 import type { WorkflowDeps } from './ports.ts';
 import { markStep, readCurrent } from './progress.ts';
@@ -90,12 +90,6 @@ async function loosen(
   // Released: by itself, PostgreSQL stopped. Fenced: there was proof. A later epoch: this state ran before.
   if (lease.state !== 'sealed' || lease.epoch !== plan.epoch || host.instanceId === null)
     return { ...host, settled: lease.state !== 'sealed' };
-  const sent = await deps.hosts.fence({ instanceId: host.instanceId, epoch: lease.epoch });
-  if (sent.kind !== 'ok')
-    deps.log('warn', 'run command did not take a fence', {
-      instance_id: host.instanceId,
-      error_kind: sent.kind,
-      detail: sent.message,
-    });
-  return { ...host, fenceCommand: sent.kind === 'ok' ? sent.value : null, settled: false };
+  const fenceCommand = await sendFence(deps, host.instanceId, lease.epoch);
+  return { ...host, fenceCommand, settled: false };
 }

@@ -1,12 +1,20 @@
 /**
  * Fences the host of a holder that does not let go: proof that its PostgreSQL is down and barred, made by Run Command, else by
- * EC2. Upholds L2: the lease is marked `fenced` only over the seq that was read before the proof began, so a holder that
- * renewed meanwhile (and so was not down) keeps it. While this tries, the members may seal the lease: that ends it too.
+ * EC2. What counts as proof is `core/failover/fence-proof.ts`. Upholds L2: the lease is marked `fenced` only over the seq that
+ * was read before the proof began, so a holder that renewed meanwhile (and so was not down) keeps it. While this tries, the
+ * members may seal the lease: that ends it too.
  */
+import {
+  type FenceCommandEvidence,
+  type FenceEvidence,
+  type FenceVerdict,
+  judgeFence,
+  noFenceEvidence,
+} from '../../core/failover/fence-proof.ts';
 import { fence } from '../../core/lease/lease-write.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
-import type { WorkflowDeps } from './ports.ts';
+import type { FenceOutcome, WorkflowDeps } from './ports.ts';
 import { emit, readCurrent } from './progress.ts';
 import { needOrRefused, WorkflowError } from './workflow-error.ts';
 
@@ -26,19 +34,20 @@ const proofAttempts = 3;
 
 /** Resolves when the lease is not held any more; throws NotFenced when nothing proved that the host is down. */
 export async function fenceHolder(deps: WorkflowDeps, store: ClusterStore, host: HostToFence): Promise<void> {
+  let last = judgeFence({ epoch: 0, ...noFenceEvidence });
   for (let attempt = 0; attempt < proofAttempts; attempt += 1) {
     const { lease } = await readCurrent(store, host.operation);
     if (lease.state !== 'held') return;
     if (host.instanceId === null) break;
-    const proved =
-      (await proveByCommand(deps, store, host, host.instanceId, lease)) ||
-      (await proveByInstance(deps, store, host, host.instanceId, lease));
-    if (!proved) break;
+    last = await prove(deps, store, host, host.instanceId, lease);
+    if (last.proof === 'let-go') continue;
+    if (last.proof !== 'down') break;
     const fenced = needOrRefused(await store.writeLease(fence(lease)));
     if (fenced === null) continue;
     await emit(deps, store, {
       kind: 'lease_fenced',
-      message: `${lease.holder} is down and barred`,
+      message: `${lease.holder} is down: ${last.reason}`,
+      rule: last.rule,
       epoch: lease.epoch,
       operation: host.operation,
     });
@@ -48,74 +57,105 @@ export async function fenceHolder(deps: WorkflowDeps, store: ClusterStore, host:
   if (lease.state === 'held')
     throw new WorkflowError(
       'NotFenced',
-      `nothing proves that ${lease.holder} is down, and it still holds the lease`,
+      `nothing proves that ${lease.holder} is down, and it still holds the lease: ${last.reason}`,
     );
 }
 
-/** True when the host itself says so; false when it does not within the limit, or the lease moved (read again then). */
-async function proveByCommand(
+/** Run Command first; when it has brought no proof in time, EC2 too, while the command may still bring its own. */
+async function prove(
   deps: WorkflowDeps,
   store: ClusterStore,
   host: HostToFence,
   instanceId: string,
   lease: Lease,
-): Promise<boolean> {
-  const sent = await deps.hosts.fence({ instanceId, epoch: lease.epoch });
-  if (sent.kind !== 'ok') {
-    deps.log('warn', 'run command did not take a fence', {
-      instance_id: instanceId,
-      error_kind: sent.kind,
-      detail: sent.message,
-    });
-    return false;
-  }
-  const deadlineMs = deps.now() + commandLimitMs;
-  while (deps.now() < deadlineMs) {
-    await deps.sleep(askEveryMs);
-    const outcome = await deps.hosts.fenceOutcome({ instanceId, commandId: sent.value });
-    if (outcome.kind === 'ok' && outcome.value.kind === 'fenced') return outcome.value.epoch >= lease.epoch;
-    if (outcome.kind === 'ok' && outcome.value.kind === 'failed') {
-      deps.log('warn', 'a fence failed on the host', {
-        instance_id: instanceId,
-        detail: outcome.value.message,
-      });
-      return false;
-    }
-    if (await hasMoved(store, host, lease)) return true;
-  }
-  return false;
-}
-
-/** Only an instance that was seen stopped or terminated is proof. */
-async function proveByInstance(
-  deps: WorkflowDeps,
-  store: ClusterStore,
-  host: HostToFence,
-  instanceId: string,
-  lease: Lease,
-): Promise<boolean> {
-  if (await hasMoved(store, host, lease)) return true;
+): Promise<FenceVerdict> {
+  let evidence: FenceEvidence = { epoch: lease.epoch, ...noFenceEvidence };
+  const command = await sendFence(deps, instanceId, lease.epoch);
+  const look = async (more: Partial<FenceEvidence> = {}): Promise<FenceVerdict> => {
+    const [outcome, head] = await Promise.all([
+      command === null ? null : askFence(deps, { instanceId, commandId: command }),
+      readCurrent(store, host.operation),
+    ]);
+    const leaseMoved = head.lease.state !== 'held' || head.lease.epoch !== lease.epoch;
+    evidence = { ...evidence, ...more, leaseMoved, ...(outcome === null ? {} : { command: outcome }) };
+    return judgeFence(evidence);
+  };
+  const byCommand = await untilProven(deps, command === null ? 0 : commandLimitMs, askEveryMs, look, () =>
+    ['pending', 'not-sent'].includes(evidence.command.kind),
+  );
+  if (byCommand.proof !== 'none') return byCommand;
   await emit(deps, store, {
     kind: 'host_fencing_requested',
-    message: `${lease.holder} (${instanceId}) gave no proof: the instance is stopped`,
+    message: `${lease.holder} (${instanceId}) gave no proof, ${byCommand.reason}: the instance is stopped`,
+    rule: byCommand.rule,
     epoch: lease.epoch,
     operation: host.operation,
   });
-  return await stopAndObserve(deps, instanceId, instanceLimitMs, () => hasMoved(store, host, lease));
+  await requestStop(deps, instanceId);
+  return await untilProven(deps, instanceLimitMs, askInstanceEveryMs, async () =>
+    look({ instance: await observe(deps, instanceId) }),
+  );
 }
 
-async function hasMoved(store: ClusterStore, host: HostToFence, lease: Lease): Promise<boolean> {
-  const now = (await readCurrent(store, host.operation)).lease;
-  return now.state !== 'held' || now.epoch !== lease.epoch;
+/** Looks at once and then again and again, until there is a proof, time is up, or `goOn` says that waiting is in vain. */
+async function untilProven(
+  deps: WorkflowDeps,
+  limitMs: number,
+  everyMs: number,
+  look: () => Promise<FenceVerdict>,
+  goOn: () => boolean = () => true,
+): Promise<FenceVerdict> {
+  const deadlineMs = deps.now() + limitMs;
+  for (;;) {
+    const verdict = await look();
+    if (verdict.proof === 'down' || verdict.proof === 'let-go') return verdict;
+    if (deps.now() >= deadlineMs || !goOn()) return verdict;
+    await deps.sleep(everyMs);
+  }
 }
 
-/** Forces the instance to stop and watches it; true when it was seen stopped or terminated, or `enough` says so. */
-export async function stopAndObserve(
+/** The command's id; null when Run Command did not take it. */
+export async function sendFence(
   deps: WorkflowDeps,
   instanceId: string,
-  limitMs: number,
-  enough: () => Promise<boolean>,
-): Promise<boolean> {
+  epoch: number,
+): Promise<string | null> {
+  const sent = await deps.hosts.fence({ instanceId, epoch });
+  if (sent.kind === 'ok') return sent.value;
+  deps.log('warn', 'run command did not take a fence', {
+    instance_id: instanceId,
+    error_kind: sent.kind,
+    detail: sent.message,
+  });
+  return null;
+}
+
+/** Null: Run Command does not answer, and what was known stands. */
+export async function askFence(
+  deps: WorkflowDeps,
+  command: { readonly instanceId: string; readonly commandId: string },
+): Promise<FenceCommandEvidence | null> {
+  const outcome = await deps.hosts.fenceOutcome(command);
+  if (outcome.kind !== 'ok') return null;
+  if (outcome.value.kind === 'failed')
+    deps.log('warn', 'a fence failed on the host', {
+      instance_id: command.instanceId,
+      detail: outcome.value.message,
+    });
+  return evidenceOf(outcome.value);
+}
+
+function evidenceOf(outcome: FenceOutcome): FenceCommandEvidence {
+  return outcome.kind === 'fenced' ? { kind: 'fenced', epoch: outcome.epoch } : { kind: outcome.kind };
+}
+
+/** EC2's name of the state; null when it does not answer. */
+async function observe(deps: WorkflowDeps, instanceId: string): Promise<string | null> {
+  const state = await deps.hosts.instanceState(instanceId);
+  return state.kind === 'ok' ? state.value : null;
+}
+
+async function requestStop(deps: WorkflowDeps, instanceId: string): Promise<void> {
   const stopped = await deps.hosts.stopInstance(instanceId);
   if (stopped.kind !== 'ok')
     deps.log('warn', 'EC2 did not take a stop', {
@@ -123,12 +163,17 @@ export async function stopAndObserve(
       error_kind: stopped.kind,
       detail: stopped.message,
     });
-  const deadlineMs = deps.now() + limitMs;
-  while (deps.now() < deadlineMs) {
-    const state = await deps.hosts.instanceState(instanceId);
-    if (state.kind === 'ok' && (state.value === 'stopped' || state.value === 'terminated')) return true;
-    if (await enough()) return true;
-    await deps.sleep(askInstanceEveryMs);
-  }
-  return false;
+}
+
+/** Forces the instance to stop and watches it; what that proves of a host whose lease is of `epoch`. */
+export async function stopAndObserve(
+  deps: WorkflowDeps,
+  instanceId: string,
+  epoch: number,
+  limitMs: number,
+): Promise<FenceVerdict> {
+  await requestStop(deps, instanceId);
+  return await untilProven(deps, limitMs, askInstanceEveryMs, async () =>
+    judgeFence({ epoch, ...noFenceEvidence, instance: await observe(deps, instanceId) }),
+  );
 }

@@ -3,12 +3,19 @@
  * operation counts as done only while its target holds the lease, and that a host which neither proved that it is fenced nor
  * has reported since is stopped.
  */
+import {
+  type FenceEvidence,
+  type FenceVerdict,
+  judgeFence,
+  noFenceEvidence,
+} from '../../core/failover/fence-proof.ts';
 import type { OperationPlan } from '../../core/failover/plan-operation.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import type { NodeId } from '../../core/model/lease.ts';
+import type { NodeReport } from '../../core/model/node-report.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { Demoted } from './demote.ts';
-import { stopAndObserve } from './fence-host.ts';
+import { askFence, stopAndObserve } from './fence-host.ts';
 import type { WorkflowDeps } from './ports.ts';
 import { closeOperation, emit, endHistory, readCluster, superseded } from './progress.ts';
 import { need, WorkflowError } from './workflow-error.ts';
@@ -102,43 +109,59 @@ async function settle(
   const instanceId = demoted.instanceId ?? null;
   if (demoted.settled || instanceId === null) return demoted.settled ? 'down' : 'unsettled';
   const deadlineMs = deps.now() + proofLimitMs;
-  while (deps.now() < deadlineMs) {
-    if (await hasProof(deps, plan, instanceId, demoted.fenceCommand ?? null)) return 'down';
-    if (await hasReported(store, plan.from, demoted)) return 'alive';
+  let verdict = await lookAtOldHost(deps, store, input, instanceId);
+  while (verdict.proof === 'none' && deps.now() < deadlineMs) {
     await deps.sleep(askEveryMs);
+    verdict = await lookAtOldHost(deps, store, input, instanceId);
   }
   const told = { epoch: plan.epoch, operation: plan.operation };
+  if (verdict.proof !== 'none') {
+    deps.log('info', 'the old host is settled', { ...told, node: plan.from, rule: verdict.rule });
+    return verdict.proof === 'down' ? 'down' : 'alive';
+  }
   await emit(deps, store, {
     ...told,
     kind: 'host_fencing_requested',
-    message: `${plan.from} (${instanceId}) neither proved that it is fenced nor reported since: the instance is stopped`,
+    message: `${plan.from} (${instanceId}) neither proved that it is fenced nor reported since, ${verdict.reason}: the instance is stopped`,
+    rule: verdict.rule,
   });
-  const down = await stopAndObserve(deps, instanceId, instanceLimitMs, async () => false);
-  if (down)
+  const stopped = await stopAndObserve(deps, instanceId, plan.epoch, instanceLimitMs);
+  if (stopped.proof === 'down')
     await emit(deps, store, {
       ...told,
       kind: 'host_fenced',
-      message: `${plan.from} (${instanceId}) is stopped`,
+      message: `${plan.from} (${instanceId}): ${stopped.reason}`,
+      rule: stopped.rule,
     });
   else
     deps.log('error', 'the old host could not be seen stopped', { instance_id: instanceId, node: plan.from });
-  return down ? 'down' : 'unsettled';
+  return stopped.proof === 'down' ? 'down' : 'unsettled';
 }
 
-async function hasProof(
+/** The lease is another's by now, so that a sign of life is enough: `leaseMoved` is left out, for it says nothing of the host. */
+async function lookAtOldHost(
   deps: WorkflowDeps,
-  plan: OperationPlan,
+  store: ClusterStore,
+  { plan, demoted }: FinishInput,
   instanceId: string,
-  commandId: string | null,
-): Promise<boolean> {
-  if (commandId === null) return false;
-  const outcome = await deps.hosts.fenceOutcome({ instanceId, commandId });
-  return outcome.kind === 'ok' && outcome.value.kind === 'fenced' && outcome.value.epoch >= plan.epoch;
+): Promise<FenceVerdict> {
+  const commandId = demoted.fenceCommand ?? null;
+  const [command, nodes] = await Promise.all([
+    commandId === null ? null : askFence(deps, { instanceId, commandId }),
+    store.readNodes(),
+  ]);
+  const report = need(nodes).find(({ node }) => node === plan.from);
+  return judgeFence({
+    epoch: plan.epoch,
+    ...noFenceEvidence,
+    ...(command === null ? {} : { command }),
+    reported: reportedSince(report, demoted),
+    foundStopped: report?.postgres === 'stopped',
+  });
 }
 
-async function hasReported(store: ClusterStore, node: NodeId, demoted: Partial<Demoted>): Promise<boolean> {
-  const reports = need(await store.readNodes());
-  const report = reports.find((one) => one.node === node);
-  if (report === undefined) return false;
-  return report.incarnation !== demoted.incarnation || report.seq > (demoted.reportSeq ?? 0);
+function reportedSince(report: NodeReport | undefined, demoted: Partial<Demoted>): FenceEvidence['reported'] {
+  if (report === undefined) return 'nothing';
+  if (report.incarnation !== demoted.incarnation) return 'as-another-incarnation';
+  return report.seq > (demoted.reportSeq ?? 0) ? 'again' : 'nothing';
 }

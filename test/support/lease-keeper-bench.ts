@@ -26,6 +26,7 @@ export interface Bench {
   /** What the guard was told, in order. */
   readonly guard: (Hold | null)[];
   readonly changes: () => number;
+  readonly logged: [string, Record<string, unknown>][];
   line: (call: LineCall) => Line;
 }
 
@@ -39,6 +40,7 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     table,
     guard,
     changes: () => changes,
+    logged: [],
     line: () => ({}),
     calls: [],
     keeper: undefined as unknown as LeaseKeeper,
@@ -54,7 +56,7 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     onChange: () => {
       changes += 1;
     },
-    log: () => undefined,
+    log: (message, fields) => made.logged.push([message, fields]),
   });
   return Object.assign(made, { keeper, calls });
 }

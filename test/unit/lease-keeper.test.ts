@@ -1,6 +1,7 @@
 // The agent's side of the lease over a line that is slow, cut or out of order: deadlines, stages, loss, reading, waiting, stopping (L3).
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { loopGapMs } from '../../agent/loop-watch.ts';
 import { fenceBudget } from '../../core/lease/lease-clock.ts';
 import { createLease } from '../../core/lease/lease-write.ts';
 import type { Lease } from '../../core/model/lease.ts';
@@ -259,4 +260,71 @@ it('does nothing any more once it is stopped, also with a renewal in flight and 
     await pass(10_000);
     expect([made.calls.length, made.guard.length, made.changes()]).toEqual([calls, told, changes]);
   }
+});
+
+describe('after a gap in its own loop', () => {
+  /** The host's clock goes on while nothing runs: as a suspended host, or a stopped process, finds it. */
+  const standStill = (ms: number): void => {
+    vi.setSystemTime(now() + ms);
+  };
+
+  it('the lease counts as not proven until a renewal sent since is acknowledged', async () => {
+    const made = await holder();
+    let answerMs = 0;
+    made.line = ({ kind }) => (kind === 'renew' ? { answerMs } : {});
+    await pass(heartbeatMs - 10);
+    answerMs = 40;
+    const before = renewals(made.calls).length;
+    standStill(heartbeatMs + 20);
+    // Old enough to be valid still, were it not for the gap.
+    expect(now() - (made.guard.at(-1)?.sentAtMs ?? 0)).toBeLessThan(fenceBudget(ttlMs).unreadyAfterMs);
+    expect(stage(made)).toBe('unready');
+    expect(renewals(made.calls).length).toBe(before + 1);
+    await pass(30);
+    expect(stage(made)).toBe('unready');
+    await pass(20);
+    expect(stage(made)).toBe('valid');
+  });
+
+  it('a renewal that was sent before it proves nothing, although it is answered after it', async () => {
+    const made = await holder();
+    made.line = ({ kind }) => (kind === 'renew' ? { answerMs: 200 } : {});
+    await pass(heartbeatMs);
+    const sentAtMs = now();
+    const sentBefore = renewals(made.calls).length;
+    made.line = ({ kind }) => (kind === 'renew' ? { lost: 'request' } : {});
+    await pass(90);
+    standStill(2 * heartbeatMs - 70);
+    stage(made);
+    await pass(115);
+    // It was answered, and would be young enough.
+    expect(now() - sentAtMs).toBeLessThan(fenceBudget(ttlMs).unreadyAfterMs);
+    expect(renewals(made.calls).length).toBeGreaterThan(sentBefore);
+    expect(stage(made)).not.toBe('valid');
+  });
+
+  it('says how long it was', async () => {
+    const made = await holder();
+    standStill(heartbeatMs + 1_000);
+    stage(made);
+    expect(made.logged).toEqual([['loop gap', { ms: 1_000, holder: true }]]);
+    await pass(heartbeatMs);
+    expect(made.logged).toHaveLength(1);
+  });
+
+  it('a beat that is late by less than a heartbeat is no gap', async () => {
+    const made = await holder();
+    standStill(2 * heartbeatMs);
+    expect(stage(made)).toBe('valid');
+    expect(made.logged).toEqual([]);
+  });
+
+  it.each([
+    [2_000, 500, 500],
+    [5_000, 1_000, 1_000],
+    [2_000, 850, 350],
+    [30_000, 10_000, 8_000],
+  ])('with a ttl of %i ms and a heartbeat of %i ms a gap begins at %i ms', (ttl, heartbeat, gapMs) => {
+    expect(loopGapMs({ ttlMs: ttl, heartbeatMs: heartbeat })).toBe(gapMs);
+  });
 });
