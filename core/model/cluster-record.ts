@@ -3,7 +3,7 @@
  * beside the lease, changed only by compare-and-set on `version`. The lease decides whom to follow; the record is
  * intent, and the place where the workflow's progress is read.
  */
-import type { NodeId, SynchronousSet } from './lease.ts';
+import type { NodeId, SynchronousMode, SynchronousRule } from './lease.ts';
 import type { Lsn } from './lsn.ts';
 import type { SystemIdentifier } from './system-identifier.ts';
 import type { HistoryEntry } from './timeline.ts';
@@ -26,12 +26,20 @@ export const failoverStates: readonly FailoverState[] = [
   'reconfiguring_replicas',
 ];
 
+/** What is wanted of synchronous replication; what is in force is in the lease. */
+export interface SynchronousSpec {
+  readonly mode: SynchronousMode;
+  readonly method: SynchronousRule['method'];
+  /** 0 exactly when the mode is `off`. */
+  readonly k: number;
+}
+
 export interface ClusterSpec {
   readonly ttlMs: number;
   readonly heartbeatMs: number;
   /** How many members the cluster may have at the most: a wrong configuration must not bring it down. */
   readonly maxNodes: number;
-  readonly sync: { readonly mode: SynchronousSet['mode']; readonly k: number };
+  readonly sync: SynchronousSpec;
   /** A candidate may lag by at most this much when an operation begins. */
   readonly maxLagBytes: number;
   /** How long a switchover waits for its target to catch up before it is aborted. */
@@ -110,7 +118,7 @@ export const defaultSpec: ClusterSpec = {
   ttlMs: 5000,
   heartbeatMs: 1000,
   maxNodes: 7,
-  sync: { mode: 'off', k: 0 },
+  sync: { mode: 'off', method: 'any', k: 0 },
   maxLagBytes: 16 * 1024 * 1024,
   catchUpTimeoutMs: 30_000,
   joinTimeoutMs: 300_000,

@@ -16,12 +16,25 @@ import type { Lsn } from './lsn.ts';
 export type NodeId = string;
 export type LeaseState = 'held' | 'released' | 'sealed' | 'fenced';
 
-export interface SynchronousSet {
-  /** `off`: asynchronous. `on`: prefers availability. `strict`: never acknowledges alone. */
-  readonly mode: 'off' | 'on' | 'strict';
-  /** How many of `names` must have flushed a commit before it is acknowledged. */
+/** `off`: asynchronous. `on`: prefers availability. `strict`: never acknowledges alone. */
+export type SynchronousMode = 'off' | 'on' | 'strict';
+
+/** By which a primary acknowledges commits: `any` k of the names, or the `first` k of them that are connected. */
+export interface SynchronousRule {
+  readonly method: 'any' | 'first';
+  /** How many of `names` must have flushed a commit before it is acknowledged; 0: the primary acknowledges alone. */
   readonly k: number;
+  /** Unique; with `first` the most preferred one first. */
   readonly names: readonly NodeId[];
+}
+
+/**
+ * What elections go by (invariant S1): each acknowledged commit is covered by the rule in this set, or by `next`, which is there
+ * while a change is under way.
+ */
+export interface SynchronousSet extends SynchronousRule {
+  readonly mode: SynchronousMode;
+  readonly next: SynchronousRule | null;
 }
 
 export interface Lease {
@@ -46,4 +59,7 @@ export interface Lease {
   readonly sync: SynchronousSet;
 }
 
-export const asynchronous: SynchronousSet = { mode: 'off', k: 0, names: [] };
+/** The primary acknowledges by itself: only that primary is known to have every acknowledged commit. */
+export const alone: SynchronousRule = { method: 'any', k: 0, names: [] };
+
+export const asynchronous: SynchronousSet = { ...alone, mode: 'off', next: null };

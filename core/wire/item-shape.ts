@@ -70,6 +70,14 @@ export function optional<T>(codec: Codec<T>): Codec<T> {
   return { ...codec, optional: true };
 }
 
+/** The attribute may be missing, because an older version did not write it: then it is `value`. */
+export function withDefault<T>(codec: Codec<T>, value: T): Codec<T> {
+  return {
+    read: (found, field) => (found === undefined ? value : codec.read(found, field)),
+    write: codec.write,
+  };
+}
+
 export function listOf<T>(codec: Codec<T>): Codec<readonly T[]> {
   return {
     read: (value, field) => readList(value, field, codec.read),

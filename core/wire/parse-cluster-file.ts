@@ -20,7 +20,7 @@ import {
   readPort,
   readString,
 } from './fields.ts';
-import { synchronousModes } from './parse-lease.ts';
+import { synchronousMethods, synchronousModes } from './parse-lease.ts';
 import { readSettings } from './read-settings.ts';
 
 export interface NodeInFile {
@@ -178,13 +178,14 @@ function readLeaseTimes(value: unknown): { ttlMs: number; heartbeatMs: number } 
 
 function readSynchronous(value: unknown, nodeCount: number): ClusterSpec['sync'] {
   if (value === undefined) return defaultSpec.sync;
-  const sync = readKnownFields(value, 'synchronous', ['mode', 'k']);
+  const sync = readKnownFields(value, 'synchronous', ['mode', 'method', 'k']);
   const mode = readOneOf(sync['mode'], 'synchronous.mode', synchronousModes);
+  const method = readOneOf(given(sync['method'], 'any'), 'synchronous.method', synchronousMethods);
   const k = readOptional<number | null>(sync['k'], 'synchronous.k', readWhole, null);
   if (mode === 'off') {
     if (k !== null && k !== 0)
       throw new InvalidInput('synchronous.k', k, '0 or nothing, because mode is "off"');
-    return { mode, k: 0 };
+    return { mode, method, k: 0 };
   }
   const standbys = nodeCount - 1;
   if (standbys < 1) throw new InvalidInput('synchronous.mode', mode, '"off", because there is only one node');
@@ -192,7 +193,7 @@ function readSynchronous(value: unknown, nodeCount: number): ClusterSpec['sync']
   if (wanted < 1 || wanted > standbys) {
     throw new InvalidInput('synchronous.k', wanted, `1 to ${standbys}, the number of standbys`);
   }
-  return { mode, k: wanted };
+  return { mode, method, k: wanted };
 }
 
 function readBounded<T>(

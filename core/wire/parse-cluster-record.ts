@@ -11,6 +11,7 @@ import {
   failoverStates,
   type LastFailover,
   type OperationKind,
+  type SynchronousSpec,
 } from '../model/cluster-record.ts';
 import type { HistoryEntry } from '../model/timeline.ts';
 import { readFields } from './fields.ts';
@@ -28,8 +29,9 @@ import {
   positive,
   systemIdentifier,
   text,
+  withDefault,
 } from './item-shape.ts';
-import { synchronousModes } from './parse-lease.ts';
+import { synchronousMethods, synchronousModes } from './parse-lease.ts';
 
 export const operationKinds: readonly OperationKind[] = ['switchover', 'failover'];
 
@@ -43,7 +45,11 @@ const recordShape = itemShape<Omit<ClusterRecord, 'lastFailover'>>({
     ttlMs: positive,
     heartbeatMs: positive,
     maxNodes: positive,
-    sync: itemShape<ClusterSpec['sync']>({ mode: oneOf(synchronousModes), k: count }),
+    sync: itemShape<SynchronousSpec>({
+      mode: oneOf(synchronousModes),
+      method: withDefault(oneOf(synchronousMethods), 'any'),
+      k: count,
+    }),
     maxLagBytes: count,
     catchUpTimeoutMs: positive,
     joinTimeoutMs: positive,

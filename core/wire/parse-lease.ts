@@ -2,9 +2,10 @@
  * The lease item, read from and written to DynamoDB. A lease that cannot be read in full is no lease: nothing may be
  * decided on a part of it.
  */
-import type { Lease, LeaseState, SynchronousSet } from '../model/lease.ts';
+import type { Lease, LeaseState, SynchronousMode, SynchronousRule, SynchronousSet } from '../model/lease.ts';
 import {
   boolean,
+  type Codecs,
   count,
   type Item,
   id,
@@ -15,11 +16,25 @@ import {
   nullable,
   oneOf,
   positive,
+  withDefault,
 } from './item-shape.ts';
 
 const states: readonly LeaseState[] = ['held', 'released', 'sealed', 'fenced'];
 
-export const synchronousModes: readonly SynchronousSet['mode'][] = ['off', 'on', 'strict'];
+export const synchronousModes: readonly SynchronousMode[] = ['off', 'on', 'strict'];
+export const synchronousMethods: readonly SynchronousRule['method'][] = ['any', 'first'];
+
+const ruleCodecs: Codecs<SynchronousRule> = {
+  method: withDefault(oneOf(synchronousMethods), 'any'),
+  k: count,
+  names: listOf(id),
+};
+
+const setShape = itemShape<SynchronousSet>({
+  ...ruleCodecs,
+  mode: oneOf(synchronousModes),
+  next: withDefault(nullable(itemShape<SynchronousRule>(ruleCodecs)), null),
+});
 
 const leaseShape = itemShape<Lease>({
   holder: id,
@@ -34,7 +49,7 @@ const leaseShape = itemShape<Lease>({
   releasedAtLsn: nullable(lsn),
   neverPromoted: boolean,
   members: listOf(id),
-  sync: itemShape<SynchronousSet>({ mode: oneOf(synchronousModes), k: count, names: listOf(id) }),
+  sync: setShape,
 });
 
 /** Throws InvalidInput, naming the attribute as `lease.<attribute>`. */

@@ -29,6 +29,7 @@ import {
 } from '../../adapters/workflow/parse-state-input.ts';
 import type { FenceOutcome, WorkflowDeps } from '../../adapters/workflow/ports.ts';
 import { type SentinelView, watchCluster } from '../../adapters/workflow/sentinel.ts';
+import { asynchronous, type SynchronousSet } from '../../core/model/lease.ts';
 import type { ActionResult } from '../../core/model/operation.ts';
 import { substitutions } from '../../infra/failover-machine.ts';
 import { createFakeClock, type FakeClock, machineOf } from '../local/asl-harness.ts';
@@ -52,7 +53,7 @@ export interface WorldOptions {
   readonly fault?: (call: keyof ClusterStore) => Fault | null;
   /** Run Command does not reach any host. */
   readonly runCommandAway?: boolean;
-  readonly sync?: { readonly mode: 'strict'; readonly k: number; readonly names: readonly string[] };
+  readonly sync?: SynchronousSet;
 }
 
 const threeHosts: readonly HostOptions[] = [
@@ -204,7 +205,7 @@ export class OperationWorld {
       timeline: 1,
       releasedAtLsn: null,
       members,
-      sync: options.sync ?? { mode: 'off', k: 0, names: [] },
+      sync: options.sync ?? asynchronous,
     };
     for (const host of this.hosts) void host.report();
   }

@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { Execution } from '../../adapters/asl/execution.ts';
+import { asynchronous } from '../../core/model/lease.ts';
 import type { HostOptions } from './model-host.ts';
 import { expectAtRest, OperationWorld, type WorldOptions } from './operation-world.ts';
 
@@ -302,7 +303,7 @@ describe('a failover', () => {
   });
 
   test('in synchronous mode is not made by too few: it waits for the last primary', async () => {
-    const world = new OperationWorld({ sync: { mode: 'strict', k: 1, names: ['b', 'c'] } });
+    const world = new OperationWorld({ sync: { ...asynchronous, mode: 'strict', k: 1, names: ['b', 'c'] } });
     world.host('c').die();
     await lost(world);
     const execution = await world.run(failover);

@@ -21,14 +21,17 @@ export const sampleLease: Lease = {
   releasedAtLsn: lsnOf(0x16b374d848n),
   neverPromoted: false,
   members: ['node1', 'node2', 'node3'],
-  sync: { mode: 'on', k: 1, names: ['node2', 'node3'] },
+  sync: {
+    ...{ mode: 'on', method: 'first', k: 1, names: ['node2', 'node3'] },
+    next: { method: 'any', k: 2, names: ['node2', 'node3'] },
+  },
 };
 
 export const sampleRecord: ClusterRecord = {
   cluster: 'main',
   uid: 'u1',
   version: 4,
-  spec: { ...defaultSpec, sync: { mode: 'strict', k: 1 } },
+  spec: { ...defaultSpec, sync: { mode: 'strict', method: 'any', k: 1 } },
   members: ['node1', 'node2'],
   proxies: ['proxy1'],
   systemIdentifier: systemIdentifierOf(0xffff_ffff_ffff_fffen),

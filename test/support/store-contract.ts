@@ -22,7 +22,11 @@ const node1 = { node: 'node1', incarnation: 'a1' };
 const node2 = { node: 'node2', incarnation: 'b1' };
 const members = ['node1', 'node2'];
 const refused = { kind: 'refused' };
-const next = { ttlMs: 3000, members: ['node2'], sync: { mode: 'strict', k: 1, names: ['node1'] } } as const;
+const next = {
+  ttlMs: 3000,
+  members: ['node2'],
+  sync: { mode: 'strict', method: 'any', k: 1, names: ['node1'], next: null },
+} as const;
 const bareRecord: ClusterRecord = {
   ...sampleRecord,
   systemIdentifier: null,

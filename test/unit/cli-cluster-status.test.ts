@@ -1,6 +1,7 @@
 /** What `leasehold status` makes of record, lease and reports. */
 import { describe, expect, it } from 'vitest';
 import { clusterStatus, renderStatus } from '../../cli/cluster-status.ts';
+import { asynchronous } from '../../core/model/lease.ts';
 import { sampleLease, sampleNodeReport, sampleRecord } from '../support/samples.ts';
 
 const held = { ...sampleLease, state: 'held' as const };
@@ -60,8 +61,8 @@ describe('the status of a cluster', () => {
   });
 
   it('calls a standby asynchronous when nobody waits for it', () => {
-    const off = { ...held, sync: { mode: 'off' as const, k: 0, names: ['node2'] } };
-    const without = { ...held, sync: { mode: 'on' as const, k: 1, names: ['node3'] } };
+    const off = { ...held, sync: { ...asynchronous, mode: 'off' as const, k: 0, names: ['node2'] } };
+    const without = { ...held, sync: { ...asynchronous, mode: 'on' as const, k: 1, names: ['node3'] } };
     for (const lease of [off, without]) {
       const status = clusterStatus({ ...head, lease }, [standby]);
       expect(status.nodes.find(({ id }) => id === 'node2')?.sync).toBe('async');

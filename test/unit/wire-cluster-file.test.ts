@@ -46,6 +46,7 @@ const accepted: readonly object[] = [
   file({ synchronous: { mode: 'off', k: 0 } }),
   file({ synchronous: { mode: 'on' } }),
   file({ synchronous: { mode: 'strict', k: 2 } }),
+  file({ synchronous: { mode: 'on', method: 'first', k: 1 } }),
   file({
     limits: { maxNodes: 15, maxLagBytes: 0, catchUpTimeoutMs: 1, joinTimeoutMs: 1, keptDataDirectories: 100 },
   }),
@@ -95,6 +96,7 @@ const refused: readonly (readonly [string, unknown])[] = [
   ['lease.ttl', file({ lease: { ttlMs: 5000, heartbeatMs: 1000, ttl: 1 } })],
   ['synchronous.mode', file({ synchronous: {} })],
   ['synchronous.mode', file({ synchronous: { mode: 'remote_apply' } })],
+  ['synchronous.method', file({ synchronous: { mode: 'on', method: 'all' } })],
   ['synchronous.k', file({ synchronous: { mode: 'off', k: 1 } })],
   ['synchronous.k', file({ synchronous: { mode: 'on', k: 0 } })],
   ['synchronous.k', file({ synchronous: { mode: 'on', k: null } })],
@@ -171,7 +173,8 @@ test('what is not given has a default', () => {
       },
     ],
     spec: {
-      ...{ ttlMs: 2000, heartbeatMs: 500, maxNodes: 7, sync: { mode: 'off', k: 0 }, maxLagBytes: 16_777_216 },
+      ...{ ttlMs: 2000, heartbeatMs: 500, maxNodes: 7, maxLagBytes: 16_777_216 },
+      sync: { mode: 'off', method: 'any', k: 0 },
       ...{ catchUpTimeoutMs: 30_000, joinTimeoutMs: 300_000, keptDataDirectories: 1 },
     },
     actions: 'both',
@@ -196,13 +199,17 @@ test('the defaults that the schema announces are those of the parser', () => {
 test('what is given is kept; settings become the text that PostgreSQL takes', () => {
   const parsed = parseClusterFile(
     file({
-      ...{ synchronous: { mode: 'on' }, lease: { ttlMs: 5000, heartbeatMs: 1000 }, limits: { maxNodes: 3 } },
+      ...{
+        synchronous: { mode: 'on', method: 'first' },
+        lease: { ttlMs: 5000, heartbeatMs: 1000 },
+        limits: { maxNodes: 3 },
+      },
       settings: { jit: false, wal_compression: true, work_mem: '4MB', max_connections: 100 },
       nodes: [{ id: 'a', port: 5433, tags: { failoverPriority: 3 }, settings: { jit: true } }, { id: 'b' }],
     }),
   );
   expect(parsed.spec).toMatchObject({
-    sync: { mode: 'on', k: 1 },
+    sync: { mode: 'on', method: 'first', k: 1 },
     ttlMs: 5000,
     heartbeatMs: 1000,
     maxNodes: 3,

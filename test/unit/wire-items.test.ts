@@ -131,6 +131,15 @@ test('attributes have the names that the table is documented with', () => {
   expect(leaseToItem(sampleLease)['released_at_lsn']).toBe('16/B374D848');
 });
 
+test('a lease and a specification from before there was a method or a change under way are read as such', () => {
+  const { sync: _sync, ...rest } = leaseToItem(sampleLease);
+  const read = parseLease({ ...rest, sync: { mode: 'on', k: 1, names: ['node2'] } });
+  expect(read.sync).toEqual({ mode: 'on', method: 'any', k: 1, names: ['node2'], next: null });
+  const record = clusterRecordToItem(sampleRecord);
+  const spec = { ...(record['spec'] as object), sync: { mode: 'on', k: 1 } };
+  expect(parseClusterRecord({ ...record, spec }).spec.sync).toEqual({ mode: 'on', method: 'any', k: 1 });
+});
+
 test('a part of a record sets only its own attributes', () => {
   expect(clusterRecordToItem({ failoverState: 'stable', operation: null })).toEqual({
     failover_state: 'stable',

@@ -132,7 +132,7 @@ describe('the target of a switchover', () => {
   test('left open: the most advanced, then a synchronous one, then by priority, then by name', () => {
     const open = { requested: null };
     expect(chooseSwitchoverTarget(view({ lsn: lsn('0/5FFFFFF') }, open))).toMatchObject({ node: 'c' });
-    const sync = { ...lease, sync: { mode: 'on' as const, k: 1, names: ['c'] } };
+    const sync = { ...lease, sync: { ...asynchronous, mode: 'on' as const, k: 1, names: ['c'] } };
     expect(
       chooseSwitchoverTarget(
         view({ tags: { nofailover: false, failoverPriority: 5 } }, { ...open, lease: sync }),
@@ -247,7 +247,11 @@ describe('the target of a failover', () => {
 
   describe('in synchronous mode', () => {
     const names = ['b', 'c'];
-    const sync = (k: number): Lease => ({ ...lease, state: 'sealed', sync: { mode: 'strict', k, names } });
+    const sync = (k: number): Lease => ({
+      ...lease,
+      state: 'sealed',
+      sync: { ...asynchronous, mode: 'strict', k, names },
+    });
 
     test('n - k + 1 of the recorded set must have answered', () => {
       expect(chooseFailoverTarget(view({ lease: sync(1) }))).toMatchObject({ node: 'c' });

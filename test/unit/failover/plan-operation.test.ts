@@ -130,10 +130,14 @@ describe('a hand-over', () => {
   });
 
   test.each<[string, Lease['sync'], boolean]>([
-    ['the quorum is the target alone', { mode: 'strict', k: 1, names: ['b'] }, true],
-    ['one of two is enough, and the target stays', { mode: 'strict', k: 1, names: ['b', 'c'] }, true],
-    ['both are needed', { mode: 'strict', k: 2, names: ['b', 'c'] }, false],
-    ['the target is no synchronous standby', { mode: 'on', k: 1, names: ['c'] }, false],
+    ['the quorum is the target alone', { ...asynchronous, mode: 'strict', k: 1, names: ['b'] }, true],
+    [
+      'one of two is enough, and the target stays',
+      { ...asynchronous, mode: 'strict', k: 1, names: ['b', 'c'] },
+      true,
+    ],
+    ['both are needed', { ...asynchronous, mode: 'strict', k: 2, names: ['b', 'c'] }, false],
+    ['the target is no synchronous standby', { ...asynchronous, mode: 'on', k: 1, names: ['c'] }, false],
   ])('lets a synchronous follower go only when the quorum can spare it: %s', (_why, sync, goes) => {
     const plan = planned({ lease: { ...lease, sync }, request: { ...request, target: 'b' } });
     expect(shown(plan).includes('follow@c')).toBe(goes);
