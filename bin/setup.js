@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * `npm start` and `npm test`, on a machine that may have nothing but Node 20: makes sure of the servers and the npm packages, then
- * runs the job with the project's own Node 24 and ends with its exit code. `install` is for `.ci/run`: Debian packages, with their
- * services kept from starting.
+ * `npm start`, `npm test` and `npm run chaos`, on a machine that may have nothing but Node 20: makes sure of the servers and the npm
+ * packages, then runs the job with the project's own Node 24 and ends with its exit code. `install` is for `.ci/run`: Debian
+ * packages, with their services kept from starting.
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,6 +32,7 @@ function testsNeedServers(args) {
 const jobs = {
   start: { servers: () => true, command: ['local/main-job.ts'] },
   test: { servers: testsNeedServers, command: ['node_modules/vitest/vitest.mjs', 'run'] },
+  chaos: { servers: () => true, command: ['bench/chaos.ts'] },
 };
 
 /**

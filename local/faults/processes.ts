@@ -7,6 +7,7 @@ import { listPids, processTitle, readProcessStatus, sendSignal } from '../../ada
 import type { ClusterHandle } from '../runtime/cluster-handle.ts';
 import { type Fault, type FaultRole, nothingToUndo, type Undo } from './fault.ts';
 import { type FoundProcess, findPart, type HostPart, signalAll } from './host-parts.ts';
+import { Operator } from './operator.ts';
 
 const databaseRoles: readonly FaultRole[] = ['primary', 'standby'];
 const allRoles: readonly FaultRole[] = ['primary', 'standby', 'proxy'];
@@ -103,7 +104,7 @@ function agentHeld(strikes: FaultRole): Fault {
   };
 }
 
-/** EC2 goes on calling it running, until the failover has it stopped; then an operator starts it again. */
+/** EC2 goes on calling it running, until a failover has it stopped: then only EC2 starts it again, which is for an operator. */
 function hostKilled(strikes: FaultRole): Fault {
   return {
     id: `${strikes}-host-killed`,
@@ -112,9 +113,19 @@ function hostKilled(strikes: FaultRole): Fault {
     strikes,
     async apply(cluster, host) {
       await cluster.killHost(host);
-      return () => cluster.bootHost(host);
+      return () => boot(cluster, host);
     },
   };
+}
+
+/** As somebody who presses the button, where EC2 has not switched it off. */
+export async function boot(cluster: ClusterHandle, host: string): Promise<void> {
+  const operator = new Operator(cluster);
+  try {
+    if ((await operator.instanceState(host)) === 'running') await cluster.bootHost(host);
+  } finally {
+    operator.close();
+  }
 }
 
 function hostFrozen(strikes: FaultRole): Fault {

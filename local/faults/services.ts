@@ -6,6 +6,7 @@
 import type { AwayMode, ServiceName } from '../aws/away.ts';
 import type { ClusterHandle } from '../runtime/cluster-handle.ts';
 import type { Fault, Undo } from './fault.ts';
+import { boot } from './processes.ts';
 
 const words: Readonly<Record<AwayMode, string>> = {
   refuse: 'refuses all connections',
@@ -53,7 +54,7 @@ export const hostKilledWithoutProof: Fault = {
     await cluster.killHost(host);
     return async () => {
       await undoAway();
-      await cluster.bootHost(host);
+      await boot(cluster, host);
     };
   },
 };

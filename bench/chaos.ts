@@ -1,0 +1,103 @@
+/**
+ * `npm run chaos -- --seed N --minutes M [--mode off|on|strict] [--faults a,b] [--double]`: brings a cluster up, draws faults at
+ * random over it while clients write, and says whether every promise held. Writes `.leasehold/chaos-<mode>-<seed>.json`. Exit code 0 when
+ * nothing was violated, 1 when something was (logs and data are then kept), 130 after Ctrl-C.
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { interruptedCode } from '../cli/cli-error.ts';
+import { doubleFaults, faultNamed, singleFaults } from '../local/faults/all-faults.ts';
+import type { Fault } from '../local/faults/fault.ts';
+import { checkout } from '../local/runtime/build-artifacts.ts';
+import { writeJsonFile } from '../local/runtime/json-file.ts';
+import { runChaos } from './chaos/run-chaos.ts';
+import { readMode, readNumber } from './read-options.ts';
+import { openTemporaryCluster } from './temporary-cluster.ts';
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+interface Wanted {
+  readonly seed: number;
+  readonly minutes: number;
+  readonly mode: ReturnType<typeof readMode>;
+  readonly faults: readonly Fault[];
+  readonly double: boolean;
+}
+
+async function main(wanted: Wanted, signal: AbortSignal): Promise<number> {
+  const { seed, minutes, mode, faults, double } = wanted;
+  say(`chaos: seed ${seed}, ${minutes} minutes, mode ${mode}, ${faults.length} faults to draw from`);
+  const temporary = await openTemporaryCluster({ mode, signal });
+  let keep = true;
+  try {
+    const report = await runChaos({
+      cluster: temporary.cluster,
+      mode,
+      seed,
+      faults,
+      double,
+      forMs: minutes * 60_000,
+      signal,
+      say,
+    });
+    const file = join(checkout, '.leasehold', `chaos-${mode}-${seed}.json`);
+    writeJsonFile(file, report);
+    const { acknowledged, unknown, failed, lost, violations } = report;
+    say('');
+    say(
+      `${report.episodes.length} episodes: ${acknowledged} appends acknowledged, ${unknown} unknown, ${failed} refused, ${lost} lost`,
+    );
+    say(`written to ${file}`);
+    keep = violations.length > 0;
+    if (!keep) say('verdict: nothing was violated');
+    else say(`verdict: VIOLATED ${[...new Set(violations.map(({ rule }) => rule))].join(', ')}`);
+    return keep ? 1 : 0;
+  } catch (error) {
+    keep = !signal.aborted;
+    throw error;
+  } finally {
+    await temporary.close(keep);
+    if (keep) say(`logs and data are kept in ${temporary.folder}`);
+  }
+}
+
+function readFaults(names: string, double: boolean): readonly Fault[] {
+  if (names !== '') return names.split(',').map((name) => faultNamed(name));
+  // Hosts with a network of their own, and mounts, are not what this cluster has.
+  const faults = double ? [...singleFaults, ...doubleFaults] : singleFaults;
+  return faults.filter(({ needs }) => needs === 'any');
+}
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Date.now() % 100_000) },
+    minutes: { type: 'string', default: '5' },
+    mode: { type: 'string', default: 'off' },
+    faults: { type: 'string', default: '' },
+    double: { type: 'boolean', default: false },
+  },
+});
+const interruption = new AbortController();
+let interrupted: keyof typeof interruptedCode | null = null;
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(name, () => {
+    interrupted ??= name;
+    interruption.abort(new Error(`interrupted by ${name}`));
+  });
+}
+let code = 1;
+try {
+  code = await main(
+    {
+      seed: readNumber('seed', values.seed, { whole: true }),
+      minutes: readNumber('minutes', values.minutes),
+      mode: readMode(values.mode),
+      faults: readFaults(values.faults, values.double),
+      double: values.double,
+    },
+    interruption.signal,
+  );
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+}
+process.exit(interrupted === null ? code : interruptedCode[interrupted]);
