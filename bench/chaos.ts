@@ -5,13 +5,13 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { interruptedCode } from '../cli/cli-error.ts';
 import { doubleFaults, faultNamed, singleFaults } from '../local/faults/all-faults.ts';
 import type { Fault } from '../local/faults/fault.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
 import { writeJsonFile } from '../local/runtime/json-file.ts';
 import { runChaos } from './chaos/run-chaos.ts';
 import { readMode, readNumber } from './read-options.ts';
+import { runBench } from './run-bench.ts';
 import { openTemporaryCluster } from './temporary-cluster.ts';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -77,17 +77,8 @@ const { values } = parseArgs({
     double: { type: 'boolean', default: false },
   },
 });
-const interruption = new AbortController();
-let interrupted: keyof typeof interruptedCode | null = null;
-for (const name of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(name, () => {
-    interrupted ??= name;
-    interruption.abort(new Error(`interrupted by ${name}`));
-  });
-}
-let code = 1;
-try {
-  code = await main(
+const code = await runBench((signal) =>
+  main(
     {
       seed: readNumber('seed', values.seed, { whole: true }),
       minutes: readNumber('minutes', values.minutes),
@@ -95,9 +86,7 @@ try {
       faults: readFaults(values.faults, values.double),
       double: values.double,
     },
-    interruption.signal,
-  );
-} catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-}
-process.exit(interrupted === null ? code : interruptedCode[interrupted]);
+    signal,
+  ),
+);
+process.exit(code);

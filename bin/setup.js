@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm start`, `npm test` and `npm run chaos`, on a machine that may have nothing but Node 20: makes sure of the servers and the npm
- * packages, then runs the job with the project's own Node 24 and ends with its exit code. `install` is for `.ci/run`: Debian
+ * `npm start`, `npm test`, `npm run chaos` and `npm run faults`, on a machine that may have nothing but Node 20: makes sure of the
+ * servers and the npm packages, then runs the job with the project's own Node 24 and ends with its exit code. `install` is for `.ci/run`: Debian
  * packages, with their services kept from starting.
  */
 import { dirname, join } from 'node:path';
@@ -33,6 +33,7 @@ const jobs = {
   start: { servers: () => true, command: ['local/main-job.ts'] },
   test: { servers: testsNeedServers, command: ['node_modules/vitest/vitest.mjs', 'run'] },
   chaos: { servers: () => true, command: ['bench/chaos.ts'] },
+  faults: { servers: () => true, command: ['bench/fault-table.ts'] },
 };
 
 /**

@@ -25,9 +25,10 @@ export class Operator {
   }
 
   /** Starts an execution and does not wait for its end. Says what Step Functions answered. */
-  async ask(kind: OperationKind, reason: string): Promise<string> {
+  async ask(kind: OperationKind, reason: string, target?: string): Promise<string> {
     this.#asked += 1;
-    const input = { cluster: this.#cluster.folder.cluster, kind, reason };
+    const { cluster } = this.#cluster.folder;
+    const input = { cluster, kind, reason, ...(target === undefined ? {} : { target }) };
     const answer = await this.#clients.startExecution(
       {
         stateMachineArn: this.#cluster.endpoints().stateMachineArn,

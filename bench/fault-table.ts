@@ -1,0 +1,107 @@
+/**
+ * `npm run faults -- [--mode off,on,strict] [--fault a,b*] [--state none|all|...] [--hold seconds]`: measures what each fault does in
+ * each state of a switchover. One cluster a mode, whole again between two cells. Prints Markdown and writes
+ * `.leasehold/faults-<mode>.json` and `.md`. Exit code 0 when nothing was violated, 1 when something was.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { doubleFaults, singleFaults } from '../local/faults/all-faults.ts';
+import { Operator } from '../local/faults/operator.ts';
+import { checkout } from '../local/runtime/build-artifacts.ts';
+import { writeJsonFile } from '../local/runtime/json-file.ts';
+import { type CellResult, runCell } from './faults/cell.ts';
+import { chooseFaults, chooseStates, type PlannedCell, planCells } from './faults/plan-cells.ts';
+import { renderTable } from './faults/render-table.ts';
+import type { SynchronousMode } from './history/check-losses.ts';
+import { Observation } from './history/observation.ts';
+import { readMode, readNumber } from './read-options.ts';
+import { runBench } from './run-bench.ts';
+import { openTemporaryCluster } from './temporary-cluster.ts';
+
+const wholeTimeoutMs = 60_000;
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+interface Wanted {
+  readonly modes: readonly SynchronousMode[];
+  readonly cells: readonly PlannedCell[];
+  readonly holdMs: number;
+}
+
+async function main({ modes, cells, holdMs }: Wanted, signal: AbortSignal): Promise<number> {
+  say(`${cells.length} cells in ${modes.join(', ')}; each fault is held for ${holdMs / 1000} s`);
+  let violated = false;
+  for (const mode of modes) {
+    const results = await measure(mode, cells, holdMs, signal);
+    const text = renderTable(mode, results);
+    const file = join(checkout, '.leasehold', `faults-${mode}`);
+    writeJsonFile(`${file}.json`, { mode, holdMs, cells: results });
+    writeFileSync(`${file}.md`, text);
+    say(`\n${text}\nwritten to ${file}.md and .json`);
+    violated ||= results.some(({ violations }) => violations.length > 0);
+  }
+  return violated ? 1 : 0;
+}
+
+async function measure(
+  mode: SynchronousMode,
+  cells: readonly PlannedCell[],
+  holdMs: number,
+  signal: AbortSignal,
+): Promise<CellResult[]> {
+  const temporary = await openTemporaryCluster({ mode, signal });
+  const { cluster } = temporary;
+  const observation = new Observation({ cluster, mode, clients: 4, everyMs: 20 });
+  const operator = new Operator(cluster);
+  const results: CellResult[] = [];
+  try {
+    await observation.start();
+    for (const planned of cells) {
+      signal.throwIfAborted();
+      const surroundings = { cluster, observation, operator, signal, wholeTimeoutMs };
+      const held = planned.fault.mendsItself === true ? 0 : holdMs;
+      const result = await runCell(planned, held, surroundings);
+      results.push(result);
+      say(lineOf(result));
+      if (result.outcome === 'not-whole-again') break;
+    }
+  } finally {
+    await observation.stop();
+    operator.close();
+    const keep = !signal.aborted && (results.length < cells.length || results.some(isBad));
+    await temporary.close(keep);
+    if (keep) say(`logs and data are kept in ${temporary.folder}`);
+  }
+  return results;
+}
+
+const isBad = ({ violations }: CellResult) => violations.length > 0;
+
+function lineOf(result: CellResult): string {
+  const { fault, state, gapMs, errors, lost, wholeAfterMs, violations, outcome } = result;
+  const figures =
+    outcome === 'measured'
+      ? `gap ${gapMs} ms, ${errors} errors, ${lost} lost, whole after ${wholeAfterMs} ms`
+      : outcome;
+  const bad = violations.map(({ rule, message }) => `  VIOLATED ${rule}: ${message}`).join('');
+  return `${fault.padEnd(36)} ${state.padEnd(24)} ${figures}${bad}`;
+}
+
+const { values } = parseArgs({
+  options: {
+    mode: { type: 'string', default: 'off' },
+    fault: { type: 'string', default: '' },
+    state: { type: 'string', default: 'none' },
+    hold: { type: 'string', default: '4' },
+  },
+});
+const code = await runBench((signal) => {
+  const known = [...singleFaults, ...doubleFaults].filter(({ needs }) => needs === 'any');
+  const wanted = {
+    modes: values.mode.split(',').map(readMode),
+    cells: planCells(chooseFaults(values.fault, known), chooseStates(values.state)),
+    holdMs: readNumber('hold', values.hold) * 1000,
+  };
+  return main(wanted, signal);
+});
+process.exit(code);
