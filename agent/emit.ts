@@ -5,7 +5,7 @@
  */
 import { ulid } from 'ulid';
 import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
-import type { EventKind } from '../core/model/cluster-event.ts';
+import { boundedDetails, type EventDetails, type EventKind } from '../core/model/cluster-event.ts';
 
 export type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -15,6 +15,7 @@ export interface EventFields {
   readonly rule?: string;
   readonly epoch?: number | null;
   readonly operation?: string | null;
+  readonly details?: EventDetails;
 }
 
 export type Emit = (kind: EventKind, message: string, fields?: EventFields) => void;
@@ -37,7 +38,8 @@ const maxPendingEvents = 100;
 export function createEmit(deps: { store: ClusterStore; log: Log; who: string }): Emit {
   let pending = 0;
   return (kind, message, fields = {}) => {
-    deps.log('info', kind, { ...fields, detail: message });
+    const { details, ...rest } = fields;
+    deps.log('info', kind, { ...rest, ...details, detail: message });
     if (pending >= maxPendingEvents) return;
     pending += 1;
     const event = {
@@ -49,6 +51,7 @@ export function createEmit(deps: { store: ClusterStore; log: Log; who: string })
       epoch: fields.epoch ?? null,
       operation: fields.operation ?? null,
       message,
+      ...(details === undefined ? {} : { details: boundedDetails(details) }),
     };
     void deps.store
       .putEvent(event, { timeoutMs: 2_000 })

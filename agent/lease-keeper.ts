@@ -38,8 +38,8 @@ export interface LeaseKeeperDeps {
   readonly writer: Writer;
   /** A clock that counts suspension, in ms. */
   readonly now: () => number;
-  /** What the holder wants said in its renewals now. */
-  readonly renewalChange: (lease: Lease) => { members?: readonly NodeId[]; timeline?: number };
+  /** What the holder wants said in its renewals now; null: it lets this lease run out. */
+  readonly renewalChange: (lease: Lease) => { members?: readonly NodeId[]; timeline?: number } | null;
   /** The hold moved: the guard must know (null: nothing to guard). */
   readonly onHold: (hold: Hold | null) => void;
   /** A renewal was acknowledged, or the lease changed by our hand: wake the others. */
@@ -278,11 +278,12 @@ export class LeaseKeeper {
   async #renew(): Promise<void> {
     const lease = this.#watch.lease;
     if (lease === null || this.#closed || !this.isHolder()) return;
-    if (this.#renewalsInFlight >= maxRenewalsInFlight) return;
+    const change = this.#deps.renewalChange(lease);
+    if (change === null || this.#renewalsInFlight >= maxRenewalsInFlight) return;
     this.#renewalsInFlight += 1;
     const sent = this.#send();
     try {
-      const write = renew(lease, this.#deps.writer, this.#deps.renewalChange(lease));
+      const write = renew(lease, this.#deps.writer, change);
       const answer = await this.#deps.store.writeLease(write, { timeoutMs: this.#budget().attemptTimeoutMs });
       if (this.#closed) return;
       if (answer.kind === 'ok') this.#wrote(write, answer.value, sent);

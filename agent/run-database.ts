@@ -23,6 +23,7 @@ import { createControlPlaneClients } from './control-plane-clients.ts';
 import { listenForControl } from './control-socket.ts';
 import { DatabaseHost } from './database/database-host.ts';
 import { databaseExecutors } from './database/executors.ts';
+import { HealthWatch } from './database/health-watch.ts';
 import type { OrderContext } from './database/orders.ts';
 import { postgresFor } from './database/postgres-for.ts';
 import { Server } from './database/server.ts';
@@ -96,6 +97,7 @@ interface Agent {
   readonly guard: Guard;
   readonly host: DatabaseHost;
   readonly runner: ActionRunner;
+  readonly health: HealthWatch;
   readonly listensOn: (restPort: number) => void;
 }
 
@@ -112,7 +114,7 @@ async function ensureGuard({ context, guard }: Agent): Promise<void> {
   }
 }
 
-function startTimers({ context, guard, host }: Agent): () => void {
+function startTimers({ context, guard, host, health }: Agent): () => void {
   const { keeper, log, server } = context;
   const watch = setInterval(() => {
     const postmaster = server.last()?.postmaster;
@@ -128,7 +130,9 @@ function startTimers({ context, guard, host }: Agent): () => void {
     }
     host.reconcile();
   }, roundMs);
+  health.start();
   return () => {
+    health.stop();
     clearInterval(watch);
     clearInterval(rounds);
   };
@@ -162,11 +166,12 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
       keeper.readNow();
     },
   });
+  let lapsing = 0;
   const keeper: LeaseKeeper = new LeaseKeeper({
     store,
     writer,
     now: uptimeMs,
-    renewalChange: (lease) => renewalChange(lease, keeper, server),
+    renewalChange: (lease) => (lapsing === lease.epoch ? null : renewalChange(lease, keeper, server)),
     onHold: (hold) => {
       if (!guard.set(hold) && hold !== null)
         log('error', 'the guard does not listen', { guard: guard.pid() });
@@ -177,6 +182,16 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   });
   const directory = new NodeDirectory({ store, wakeUp, self: config.node });
   let restPort = config.restPort;
+  const emit = createEmit({ store, log, who: config.node });
+  const health = new HealthWatch({
+    host: server.node.host,
+    lastLook: () => server.last(),
+    ttlMs: () => keeper.view().watch.lease?.ttlMs ?? 0,
+    mayTouchDisk: () => !host.changesData(),
+    onChange: () => host.reconcile(),
+    emit,
+    now: uptimeMs,
+  });
   const context: OrderContext = {
     config,
     writer,
@@ -185,7 +200,11 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     server,
     disk: new DiskState(stateFolder(config)),
     wakeUp,
-    emit: createEmit({ store, log, who: config.node }),
+    emit,
+    health: () => health.health(),
+    letLapse: () => {
+      lapsing = keeper.view().watch.lease?.epoch ?? 0;
+    },
     log,
     clients,
     now: uptimeMs,
@@ -215,7 +234,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const listensOn = (port: number): void => {
     restPort = port;
   };
-  return { context, guard, host, runner, listensOn };
+  return { context, guard, host, runner, health, listensOn };
 }
 
 function guardFor(config: DatabaseHostConfig): Guard {

@@ -13,10 +13,12 @@ import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { ActionRunner } from '../action-runner.ts';
+import { LastPrimary } from './last-primary.ts';
 import { executeOrder, longOrders, type OrderContext } from './orders.ts';
 import { tendSlots } from './primary-work.ts';
 import { Reporter } from './reporter.ts';
 import { type Look, slotName } from './server.ts';
+import { servingState } from './serving-state.ts';
 import { dropKept, judge, upstreamOf } from './standby-work.ts';
 
 const readNodesEveryMs = 3_000;
@@ -31,6 +33,7 @@ export class DatabaseHost {
   readonly #context: OrderContext;
   readonly #runner: ActionRunner;
   readonly #reporter: Reporter;
+  readonly #lastPrimary = new LastPrimary();
   #order: string | null = null;
   #orderDone: Promise<void> = Promise.resolve();
   #working = false;
@@ -43,6 +46,7 @@ export class DatabaseHost {
   #troubledSinceMs: number | null = null;
   #unattendedSinceMs: number | null = null;
   #joiningSinceMs: number | null = null;
+  #handOverAskedMs = Number.NEGATIVE_INFINITY;
   #bootstrapSeen = { key: '', sinceMs: 0 };
   #lastRule = '';
   #streamedLast = false;
@@ -129,7 +133,7 @@ export class DatabaseHost {
     const look = server.last();
     const own = this.#reporter.last();
     return {
-      postgres: healthOf(look),
+      postgres: servingState(look),
       role:
         look?.postgres.kind === 'primary'
           ? 'primary'
@@ -161,6 +165,11 @@ export class DatabaseHost {
     return epochRecord(record, epoch) !== null;
   }
 
+  /** The data directory is being made, copied or rewound. */
+  changesData(): boolean {
+    return ['bootstrap', 'clone', 'rewind', 'rebuild'].includes(this.#order ?? '');
+  }
+
   /** A long order that is being carried out; an action waits for its end. */
   isBusy(): boolean {
     return this.#order !== null;
@@ -175,6 +184,7 @@ export class DatabaseHost {
     this.#roundMs = now();
     await this.#readNodes();
     const look = await server.look();
+    this.#lastPrimary.saw(look);
     if (look.postgres.kind === 'stopped' || look.postgres.kind === 'standby') keeper.notWritable();
     const lease = keeper.view().watch.lease;
     if (lease !== null) disk.sawEpoch(Math.max(lease.epoch, disk.facts().highestEpoch));
@@ -217,6 +227,9 @@ export class DatabaseHost {
       },
       busy: this.#order ?? this.#runner.running(),
       rejoin: this.#rejoin,
+      health: this.#context.health(),
+      recovery: this.#lastPrimary.view(this.#context.nodes()),
+      handOverAskedForMs: now() - this.#handOverAskedMs,
       restartsInPlace: this.#restartsInPlace,
       troubledForMs: since(this.#troubledSinceMs),
       silentMs: now() - watch.sinceMs,
@@ -280,6 +293,7 @@ export class DatabaseHost {
     } else if (['refuse', 'alert'].includes(decision.order.kind)) return;
     // Asked again only after the same patience: Step Functions may be away.
     if (decision.order.kind === 'request-failover') this.#unattendedSinceMs = this.#context.now();
+    if (decision.order.kind === 'ask-hand-over') this.#handOverAskedMs = this.#context.now();
     const execute = executeOrder[decision.order.kind];
     if (!longOrders.has(decision.order.kind)) {
       await execute(this.#context, decision);
@@ -373,20 +387,5 @@ export class DatabaseHost {
     this.#slotsTendedMs = now();
     if (look.postgres.kind === 'standby') await tendSlots(this.#context);
     if (look.postgres.kind === 'standby' && look.postgres.streaming) await dropKept(this.#context);
-  }
-}
-
-function healthOf(look: Look | null): HealthFacts['postgres'] {
-  switch (look?.postgres.kind) {
-    case 'primary':
-    case 'standby':
-      return 'running';
-    case 'starting-up':
-      return 'starting';
-    case 'unreachable':
-    case 'query-failed':
-      return 'unreachable';
-    default:
-      return 'stopped';
   }
 }

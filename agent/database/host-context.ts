@@ -3,6 +3,7 @@
  */
 import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import type { WakeUp } from '../../adapters/wake-up.ts';
+import type { HostHealth } from '../../core/host/host-health.ts';
 import type { Writer } from '../../core/lease/lease-write.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
@@ -23,6 +24,10 @@ export interface HostContext {
   readonly log: Log;
   /** Milliseconds of the clock that counts suspension. */
   readonly now: () => number;
+  /** Renews the lease of this epoch no more: it runs out, and every stage of the fence comes in its time. */
+  readonly letLapse: () => void;
+  /** How well this host is, as its probes found it last. */
+  readonly health: () => HostHealth;
   /** The last reports that were read of all nodes, this one's included. */
   readonly nodes: () => readonly NodeReport[];
   /** The reports have been read at least once. */

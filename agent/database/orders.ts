@@ -7,11 +7,12 @@ import { renameSync } from 'node:fs';
 import type { HostDecision, HostOrder } from '../../core/host/host-rules.ts';
 import { needsFailover } from '../../core/host/host-rules.ts';
 import { maySeal } from '../../core/lease/lease-clock.ts';
-import { adopt, createLease, release, seal } from '../../core/lease/lease-write.ts';
+import { adopt, createLease, seal } from '../../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
 import { FIRST_TIMELINE } from '../../core/model/timeline.ts';
 import type { ControlPlaneClients } from '../control-plane-clients.ts';
+import { askHandOver, killAndRelease, killHung, note, proveEnd } from './failed-primary.ts';
 import type { HostContext } from './host-context.ts';
 import { promoteUnderLease, recordEpoch, startPrimaryInPlace, tendSlots } from './primary-work.ts';
 import {
@@ -43,6 +44,8 @@ export const longOrders: ReadonlySet<HostOrder['kind']> = new Set<HostOrder['kin
   'start-standby',
   'finish-promotion',
   'hand-over',
+  'hand-over-if-proven',
+  'ask-hand-over',
 ]);
 
 export const executeOrder: Record<HostOrder['kind'], Execute> = {
@@ -97,6 +100,9 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
   },
   'tend-primary': (context) => tendSlots(context),
   'hand-over': handOver,
+  'hand-over-if-proven': handOverIfProven,
+  'ask-hand-over': askHandOver,
+  'kill-hung': killHung,
   clone: (context, { order }) => standby(context, order, async (upstream) => cloneFrom(context, upstream)),
   'start-standby': startAsStandby,
   follow: (context, { order }) => standby(context, order, (upstream) => followUpstream(context, upstream)),
@@ -242,14 +248,19 @@ async function createFirstLease(context: OrderContext): Promise<void> {
 async function startPrimary(context: OrderContext, decision: HostDecision): Promise<void> {
   const epoch = context.keeper.view().watch.lease?.epoch ?? null;
   const begun = context.now();
-  const started = await startPrimaryInPlace(context);
   const first = context.keeper.view().record?.epochs.length === 0;
+  if (!first) note(context, decision, decision.reason);
+  const started = await startPrimaryInPlace(context);
   if (!first) context.restartedInPlace();
   if (started.kind === 'primary') {
     context.emit(
       first ? 'postgres_started' : 'postgres_restarted_in_place',
       `${Math.round(context.now() - begun)} ms`,
-      { rule: decision.rule, epoch },
+      {
+        rule: decision.rule,
+        epoch,
+        details: { ...decision.details, took_ms: Math.round(context.now() - begun) },
+      },
     );
     context.reportSoon();
   } else context.log('error', 'PostgreSQL did not start as primary', { reason: started.reason, epoch });
@@ -273,19 +284,27 @@ async function finishPromotion(context: OrderContext): Promise<void> {
   } else context.emit('primary_promoted', `timeline ${promoted.timeline}`);
 }
 
-/** PostgreSQL does not come up here: everything is killed, the lease released, a failover requested. */
+/** Everything is killed, the lease released, a failover requested. */
 async function handOver(context: OrderContext, decision: HostDecision): Promise<void> {
-  const { keeper, server, writer } = context;
-  const lease = keeper.view().watch.lease;
-  if (lease === null) return;
-  const killed = await server.node.killAll(decision.reason);
+  if ((await killAndRelease(context, decision)) === 'released') await requestFailover(context, decision.rule);
+}
+
+/** As `handOver`, but only to a standby that has the end of the log; otherwise the recovery in place is what keeps every write. */
+async function handOverIfProven(context: OrderContext, decision: HostDecision): Promise<void> {
+  const killed = await context.server.node.killAll(decision.reason);
   if (killed.remaining.length > 0) return;
-  const outcome = await keeper.write(
-    release(lease, writer, { operation: null, successor: null, releasedAtLsn: null }),
-  );
-  if (outcome.kind !== 'done') return;
-  context.emit('lease_released', decision.reason, { rule: decision.rule, epoch: lease.epoch });
-  await requestFailover(context, 'primary_beyond_saving');
+  const proof = await proveEnd(context);
+  if (proof.lastRecord === null) {
+    const inPlace = {
+      ...decision,
+      reason: `in place, for no standby has the end of the log: ${proof.reason}`,
+    };
+    await startPrimary(context, inPlace);
+    return;
+  }
+  const proven = { ...decision, reason: `${decision.reason}: ${proof.by} has it` };
+  const done = await killAndRelease(context, proven, proof.lastRecord);
+  if (done === 'released') await requestFailover(context, decision.rule);
 }
 
 async function startAsStandby(context: OrderContext, decision: HostDecision): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * Questions to another node's PostgreSQL: how far it has written (a standby cannot know from its own receiver what it has
- * not been sent yet), and a checkpoint there (right after a promotion its control file still names the old timeline, which
+ * not been sent yet), how far it has received, and a checkpoint there (right after a promotion its control file still names the old timeline, which
  * misleads pg_rewind). One short connection a question; null or false when there is no answer in time.
  */
 import pg from 'pg';
@@ -20,6 +20,17 @@ const checkpointMs = 120_000;
 export async function askPrimaryPosition(config: DatabaseHostConfig, primary: Address): Promise<Lsn | null> {
   return await ask(config, primary, positionMs, async (client) => {
     const result = await client.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn');
+    return parseLsn(result.rows[0]?.lsn ?? '');
+  });
+}
+
+/** How far a standby's log reaches on its disk, or was replayed if that is more; null as well when it is a primary. */
+export async function askStandbyPosition(config: DatabaseHostConfig, standby: Address): Promise<Lsn | null> {
+  return await ask(config, standby, positionMs, async (client) => {
+    const result = await client.query<{ lsn: string | null }>(
+      `select case when pg_is_in_recovery()
+         then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text end as lsn`,
+    );
     return parseLsn(result.rows[0]?.lsn ?? '');
   });
 }

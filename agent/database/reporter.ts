@@ -3,6 +3,7 @@
  * seconds (every second while an operation is under way, when positions matter). One write in flight at a time.
  */
 import { walPosition } from '../../adapters/postgres/observe.ts';
+import { reportedHealth } from '../../core/host/host-health.ts';
 import { lsnBytesBetween } from '../../core/model/lsn.ts';
 import type { NodeReport, PostgresState } from '../../core/model/node-report.ts';
 import type { HostContext } from './host-context.ts';
@@ -88,6 +89,7 @@ export class Reporter {
       upstream: following?.node ?? null,
       slots: (observation?.slots ?? []).map((slot) => slot.name).sort(),
       tags: config.tags,
+      health: reportedHealth(this.#context.health(), lease?.ttlMs ?? 0),
       addresses: {
         host: config.host,
         port: config.postgres.port,

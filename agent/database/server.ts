@@ -2,8 +2,8 @@
  * The PostgreSQL server of this host as its agent sees it: one look gathers what the decision table needs. Keeps apart
  * what looks alike: nothing runs, processes are left without a postmaster, it is starting, it does not answer, it answers.
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathExists } from '../../adapters/postgres/files.ts';
 import type { RunningObservation } from '../../adapters/postgres/observe.ts';
 import type { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
 import type { Postmaster } from '../../adapters/postgres/processes.ts';
@@ -29,6 +29,8 @@ export interface Following {
 }
 
 const lookTimeoutMs = 1_500;
+/** Two questions to the server and some small reads take no longer, unless the disk gives no answer. */
+const hangingLookMs = 4_000;
 
 /** The source may have been away at the first attempt. */
 const rewindAttempts = 2;
@@ -39,6 +41,8 @@ export class Server {
   #last: Look | null = null;
   #shutDown: Postmaster | null = null;
   #failedRewinds = { epoch: 0, count: 0 };
+  /** A look that was given up has not ended yet. */
+  #hanging = false;
   /** What a standby had received when it was last seen running: a restart forgets it. */
   #lastStandby: RunningObservation | null = null;
 
@@ -89,10 +93,42 @@ export class Server {
   }
 
   async look(): Promise<Look> {
-    const look = await this.#look();
+    const look = await this.#lookInTime();
     this.#last = look;
     if (look.observation?.inRecovery === true) this.#lastStandby = look.observation;
     return look;
+  }
+
+  /**
+   * A read from a frozen disk never ends, and holds a thread of this process: the round must go on all the same, and no second
+   * look is begun before the first has ended.
+   */
+  async #lookInTime(): Promise<Look> {
+    if (this.#hanging) return this.#unseen();
+    const looking = this.#look();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Look>((resolve) => {
+      timer = setTimeout(() => {
+        this.#hanging = true;
+        const ended = (): void => {
+          this.#hanging = false;
+        };
+        looking.then(ended, ended);
+        resolve(this.#unseen());
+      }, hangingLookMs);
+    });
+    return await Promise.race([looking, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** What was seen last, without its answers. */
+  #unseen(): Look {
+    const nothing = {
+      control: null,
+      dataDirectory: 'present',
+      standbySignal: false,
+      postmaster: null,
+    } as const;
+    return { ...(this.#last ?? nothing), postgres: { kind: 'unreachable' }, observation: null };
   }
 
   async #look(): Promise<Look> {
@@ -131,9 +167,9 @@ export class Server {
   async #disk(): Promise<Pick<Look, 'control' | 'dataDirectory' | 'standbySignal'>> {
     if (await this.node.isQuarantined())
       return { control: null, dataDirectory: 'quarantined', standbySignal: false };
-    if (!existsSync(this.node.host.dataDir))
+    if (!(await pathExists(this.node.host.dataDir)))
       return { control: null, dataDirectory: 'absent', standbySignal: false };
-    const standbySignal = existsSync(join(this.node.host.dataDir, 'standby.signal'));
+    const standbySignal = await pathExists(join(this.node.host.dataDir, 'standby.signal'));
     const control = await this.node.controlFile();
     if (control.kind !== 'control-data') return { control: null, dataDirectory: 'foreign', standbySignal };
     return { control, dataDirectory: 'present', standbySignal };

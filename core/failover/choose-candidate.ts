@@ -94,6 +94,7 @@ const switchoverRows = [
       ? null
       : `its system identifier is ${own}, the cluster's ${view.record.systemIdentifier}`;
   }),
+  row<'unwell', SwitchoverView>('unwell', unwell),
   row<'not-a-running-standby', SwitchoverView>('not-a-running-standby', (node, view) => {
     const report = reportOf(node, view);
     if (report?.role === 'standby' && report.postgres === 'running' && report.activity === 'none')
@@ -143,6 +144,7 @@ const failoverRows = [
   row<'nofailover', FailoverView>('nofailover', (node, view) =>
     reportOf(node, view)?.tags.nofailover ? 'it is tagged nofailover' : null,
   ),
+  row<'unwell', FailoverView>('unwell', unwellAndReplaceable),
   row<'position-unknown', FailoverView>('position-unknown', (node, view) => {
     const position = positionOf(node, view);
     return position?.lsn == null || position.timeline === null ? 'it does not know its position' : null;
@@ -310,6 +312,31 @@ function missingOfSynchronousSet(view: FailoverView): string | null {
   const needed = names.length - k + 1;
   if (answered.length >= needed) return null;
   return `${answered.length} of the ${names.length} synchronous standbys answered, ${needed} must, or commits may be lost`;
+}
+
+/** Its agent says that its disk or its server is sick: it would be primary for a moment only. */
+function unwell(node: NodeId, view: { readonly reports: readonly NodeReport[] }): string | null {
+  const health = reportOf(node, view)?.health ?? 'ok';
+  return health === 'ok' ? null : `its own report says ${health}`;
+}
+
+/**
+ * In a failover a sick node may be the only one that has an acknowledged write: it is refused for the sake of a well one that
+ * answered, with synchronous commits only of one that has as much.
+ */
+function unwellAndReplaceable(node: NodeId, view: FailoverView): string | null {
+  const reason = unwell(node, view);
+  const own = positionOf(node, view)?.lsn ?? zero;
+  const { mode, k } = view.lease.sync;
+  const replaces = ({ node: other, lsn }: Position) =>
+    other !== node &&
+    lsn !== null &&
+    unwell(other, view) === null &&
+    !view.excluded.includes(other) &&
+    reportOf(other, view)?.tags.nofailover !== true &&
+    (view.releasedAtLsn === null || lsn > view.releasedAtLsn) &&
+    (mode === 'off' || k === 0 || lsn >= own);
+  return reason !== null && view.positions.some(replaces) ? reason : null;
 }
 
 function otherBranch(node: NodeId, view: FailoverView): string | null {

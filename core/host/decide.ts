@@ -94,5 +94,11 @@ export function decideFencing(state: HostState): HostDecision | null {
 export function decideHost(state: HostState): HostDecision {
   const row = hostTable.find((candidate) => candidate.when(state));
   if (row === undefined) throw new Error('InvariantViolation: the host table has no row for this state');
-  return { rule: row.rule, order: row.order(state), reason: row.reason };
+  const details = row.details?.(state);
+  return {
+    rule: row.rule,
+    order: row.order(state),
+    reason: row.reason,
+    ...(details === undefined ? {} : { details }),
+  };
 }

@@ -21,6 +21,11 @@ export type HostOrder =
   | { readonly kind: 'record-epoch' }
   | { readonly kind: 'tend-primary' }
   | { readonly kind: 'hand-over' }
+  /** Hands over if a standby has the end of the log, else starts in place. */
+  | { readonly kind: 'hand-over-if-proven' }
+  /** Asks the workflow for a hand-over while the lease is held: it stops cleanly if that is possible. */
+  | { readonly kind: 'ask-hand-over' }
+  | { readonly kind: 'kill-hung' }
   | { readonly kind: 'clone'; readonly from: NodeId }
   | { readonly kind: 'start-standby'; readonly upstream: NodeId }
   | { readonly kind: 'follow'; readonly upstream: NodeId }
@@ -30,11 +35,15 @@ export type HostOrder =
   | { readonly kind: 'request-failover' }
   | { readonly kind: 'alert' };
 
+/** What a decision rests on, for its event. */
+export type RowDetails = Readonly<Record<string, string | number | boolean | null>>;
+
 export interface HostDecision {
   /** The id of the row: it appears in the log line, the event and the console. */
   readonly rule: string;
   readonly order: HostOrder;
   readonly reason: string;
+  readonly details?: RowDetails;
 }
 
 export interface Row {
@@ -42,6 +51,7 @@ export interface Row {
   readonly when: (state: HostState) => boolean;
   readonly order: (state: HostState) => HostOrder;
   readonly reason: string;
+  readonly details?: (state: HostState) => RowDetails;
 }
 
 export const nothing = (): HostOrder => ({ kind: 'none' });

@@ -6,6 +6,8 @@ import type { HoldStage, LeaseWatch } from '../lease/lease-clock.ts';
 import type { ClusterRecord } from '../model/cluster-record.ts';
 import type { NodeId } from '../model/lease.ts';
 import type { SystemIdentifier } from '../model/system-identifier.ts';
+import type { RecoveryView } from './expected-recovery.ts';
+import type { HostHealth } from './host-health.ts';
 
 /** PostgreSQL on this host as the agent sees it. */
 export type HostPostgres =
@@ -54,6 +56,10 @@ export interface HostState {
   readonly busy: string | null;
   /** Null where it has not been judged (PostgreSQL runs as it should, or nothing to judge against). */
   readonly rejoin: RejoinVerdict | null;
+  readonly health: HostHealth;
+  readonly recovery: RecoveryView;
+  /** How long ago this agent asked for a hand-over of its own lease, in ms; very long when it never did. */
+  readonly handOverAskedForMs: number;
   /** How often PostgreSQL was restarted in place since it last ran for a while. */
   readonly restartsInPlace: number;
   /** How long PostgreSQL has not been running as it should, in ms. */

@@ -1,14 +1,11 @@
 /**
- * What the holder of the lease does with its PostgreSQL: finish a promotion, record the epoch, serve, restart in place, or
- * hand over. Upholds H1: every row that opens PostgreSQL for writing comes after `lease-uncertain`.
+ * What the holder of the lease does with its PostgreSQL: finish a promotion, record the epoch, serve; what counts as failed,
+ * and what follows, is in `primary-failure.ts`. Upholds H1: every row that opens PostgreSQL for writing comes after
+ * `lease-uncertain`.
  */
 import { epochRecord } from '../model/cluster-record.ts';
 import { holdsLease, isDown, leaseOf, nothing, type Row } from './host-rules.ts';
-
-/** After so many restarts in place in a row the lease is handed over. */
-export const maxRestartsInPlace = 3;
-/** A postmaster may be starting up, or not answering, for this long before the primary hands over. */
-export const primaryTroubleMs = 60_000;
+import { downPrimaryRules, failingPrimaryRules } from './primary-failure.ts';
 
 export const primaryRules: readonly Row[] = [
   {
@@ -17,6 +14,7 @@ export const primaryRules: readonly Row[] = [
     order: nothing,
     reason: 'the lease is not proven to be held at this instant',
   },
+  ...failingPrimaryRules,
   {
     rule: 'promotion-unfinished',
     when: (s) => holdsLease(s) && (s.postgres.kind === 'standby' || (isDown(s) && s.disk.standbySignal)),
@@ -39,22 +37,7 @@ export const primaryRules: readonly Row[] = [
     order: () => ({ kind: 'tend-primary' }),
     reason: 'primary, with the lease',
   },
-  {
-    rule: 'primary-beyond-saving',
-    when: (s) =>
-      holdsLease(s) &&
-      (s.restartsInPlace >= maxRestartsInPlace ||
-        s.troubledForMs > primaryTroubleMs ||
-        s.disk.dataDirectory !== 'present'),
-    order: () => ({ kind: 'hand-over' }),
-    reason: 'PostgreSQL does not come up here',
-  },
-  {
-    rule: 'primary-stopped',
-    when: (s) => holdsLease(s) && isDown(s),
-    order: () => ({ kind: 'start-primary' }),
-    reason: 'this node holds the lease and PostgreSQL is down: restart in place',
-  },
+  ...downPrimaryRules,
   {
     rule: 'primary-coming',
     when: (s) => holdsLease(s),

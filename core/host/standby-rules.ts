@@ -3,6 +3,7 @@
  * epoch, or be brought back onto its history. Upholds H3 and H4.
  */
 import type { NodeId } from '../model/lease.ts';
+import { isDiskUnfit, isHung } from './host-health.ts';
 import { currentPrimary, isDown, leaseOf, needsFailover, nothing, type Row } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 
@@ -45,6 +46,22 @@ const freeLeaseRules: readonly Row[] = [
 ];
 
 const followingRules: readonly Row[] = [
+  {
+    rule: 'standby-hung',
+    when: (s) => !isDown(s) && isHung(s.health, leaseOf(s)?.ttlMs ?? 0),
+    order: () => ({ kind: 'kill-hung' }),
+    reason: 'the postmaster lives and takes no new connection: it is killed and started again',
+    details: (s) => ({
+      postmaster: s.health.responsiveness.kind,
+      silent_ms: Math.round(s.health.responsiveness.forMs),
+    }),
+  },
+  {
+    rule: 'disk-unfit',
+    when: (s) => isDiskUnfit(s.health) && (isDown(s) || s.rejoin === 'rewind' || s.rejoin === 'rebuild'),
+    order: nothing,
+    reason: 'the data disk is full, read-only, failing or frozen: nothing is started or copied there',
+  },
   {
     rule: 'no-primary-start',
     when: (s) => currentPrimary(s) === null && isDown(s) && mayStartWithoutPrimary(s),

@@ -26,6 +26,12 @@ export type EventKind =
   | 'rewind_failed'
   | 'node_rebuilt'
   | 'wal_discarded'
+  | 'disk_trouble'
+  | 'disk_recovered'
+  | 'disk_space_low'
+  | 'postgres_hung'
+  | 'recovery_decided'
+  | 'hand_over_requested'
   | 'operation_requested'
   | 'operation_started'
   | 'operation_step'
@@ -55,4 +61,21 @@ export interface ClusterEvent {
   readonly epoch: number | null;
   readonly operation: string | null;
   readonly message: string;
+  /** The facts behind the message, by name; missing where the message says it all. */
+  readonly details?: EventDetails;
+}
+
+export type EventDetails = Readonly<Record<string, string | number | boolean | null>>;
+
+/** An event is one small item: what is more is left out, and that is said. */
+const mostDetails = 32;
+const longestDetail = 1_000;
+
+export function boundedDetails(details: EventDetails): EventDetails {
+  const entries = Object.entries(details);
+  const kept = entries
+    .slice(0, mostDetails)
+    .map(([name, value]) => [name, typeof value === 'string' ? value.slice(0, longestDetail) : value]);
+  const left = entries.length - kept.length;
+  return { ...Object.fromEntries(kept), ...(left > 0 ? { left_out: left } : {}) };
 }

@@ -21,6 +21,15 @@ export type NodeActivity =
   | 'refused'
   | 'waiting';
 
+/** What keeps a node from being chosen although its PostgreSQL may run. */
+export type NodeHealth =
+  | 'ok'
+  | 'disk-full'
+  | 'disk-read-only'
+  | 'disk-frozen'
+  | 'disk-failed'
+  | 'postgres-hung';
+
 export interface NodeAddresses {
   /** Where PostgreSQL listens. */
   readonly host: string;
@@ -54,6 +63,8 @@ export interface NodeReport {
   readonly upstream: NodeId | null;
   readonly slots: readonly string[];
   readonly tags: NodeTags;
+  /** Missing in the report of an older agent: `ok`. */
+  readonly health?: NodeHealth;
   readonly addresses: NodeAddresses;
   readonly version: string;
 }

@@ -2,8 +2,19 @@
  * An audit event, read from and written to DynamoDB. The table of kinds is exhaustive by its type: a kind that is added to
  * the model and forgotten here does not compile.
  */
-import type { ClusterEvent, EventKind } from '../model/cluster-event.ts';
-import { type Item, itemShape, nonEmpty, nullable, oneOf, positive, text } from './item-shape.ts';
+import type { ClusterEvent, EventDetails, EventKind } from '../model/cluster-event.ts';
+import { InvalidInput, pathOf, readFields } from './fields.ts';
+import {
+  type Item,
+  itemShape,
+  nonEmpty,
+  nullable,
+  oneOf,
+  optional,
+  plain,
+  positive,
+  text,
+} from './item-shape.ts';
 
 const known: Readonly<Record<EventKind, true>> = {
   cluster_initialised: true,
@@ -29,6 +40,12 @@ const known: Readonly<Record<EventKind, true>> = {
   rewind_failed: true,
   node_rebuilt: true,
   wal_discarded: true,
+  disk_trouble: true,
+  disk_recovered: true,
+  disk_space_low: true,
+  postgres_hung: true,
+  recovery_decided: true,
+  hand_over_requested: true,
   operation_requested: true,
   operation_started: true,
   operation_step: true,
@@ -48,6 +65,16 @@ const known: Readonly<Record<EventKind, true>> = {
 
 export const eventKinds = Object.keys(known) as readonly EventKind[];
 
+/** Facts of the kinds that an event may carry. */
+function readDetails(value: unknown, field: string): EventDetails {
+  const fields = readFields(value, field);
+  for (const [name, one] of Object.entries(fields)) {
+    if (one === null || ['string', 'number', 'boolean'].includes(typeof one)) continue;
+    throw new InvalidInput(pathOf(field, name), one, 'text, a number, true, false or null');
+  }
+  return fields as EventDetails;
+}
+
 const eventShape = itemShape<ClusterEvent>({
   id: nonEmpty,
   kind: oneOf(eventKinds),
@@ -57,6 +84,7 @@ const eventShape = itemShape<ClusterEvent>({
   epoch: nullable(positive),
   operation: nullable(nonEmpty),
   message: text,
+  details: optional(plain(readDetails)),
 });
 
 /** Throws InvalidInput, naming the attribute as `event.<attribute>`. */

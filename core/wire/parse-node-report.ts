@@ -5,6 +5,7 @@
 import type {
   NodeActivity,
   NodeAddresses,
+  NodeHealth,
   NodeReport,
   NodeRole,
   NodeTags,
@@ -23,6 +24,7 @@ import {
   nullable,
   number,
   oneOf,
+  optional,
   plain,
   positive,
   systemIdentifier,
@@ -48,6 +50,15 @@ const activities: readonly NodeActivity[] = [
   'waiting',
 ];
 
+const healths: readonly NodeHealth[] = [
+  'ok',
+  'disk-full',
+  'disk-read-only',
+  'disk-frozen',
+  'disk-failed',
+  'postgres-hung',
+];
+
 /** 0: not listening (yet). */
 export const portOrNone = plain((value, field) => readInteger(value, field, 0, 65_535));
 
@@ -70,6 +81,7 @@ const reportShape = itemShape<NodeReport>({
   upstream: nullable(id),
   slots: listOf(text),
   tags: itemShape<NodeTags>({ nofailover: boolean, failoverPriority: number }),
+  health: optional(oneOf(healths)),
   addresses: itemShape<NodeAddresses>({
     host: nonEmpty,
     port: portOrNone,

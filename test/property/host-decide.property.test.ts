@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decideHost } from '../../core/host/decide.ts';
 import type { HostState } from '../../core/host/host-state.ts';
+import { asynchronous } from '../../core/model/lease.ts';
 import { aLease, aPrimary, aRecord, otherSystem, ownSystem } from '../support/host-states.ts';
 
 const node = fc.constantFrom('node1', 'node2');
@@ -27,6 +28,12 @@ const anyState: fc.Arbitrary<HostState> = fc
         holder: node,
         epoch: fc.constantFrom(1, 2),
         state: fc.constantFrom('held', 'released', 'sealed', 'fenced' as const),
+        sync: fc.constantFrom(asynchronous, {
+          ...asynchronous,
+          mode: 'strict' as const,
+          k: 1,
+          names: ['node2'],
+        }),
       }),
     ),
     record: fc.option(
@@ -64,6 +71,24 @@ const anyState: fc.Arbitrary<HostState> = fc
     }),
     busy: fc.constantFrom(null, 'follow'),
     rejoin: fc.constantFrom<HostState['rejoin']>(null, 'start-as-is', 'rewind', 'rebuild', 'wait'),
+    health: fc.record({
+      disk: fc.record({
+        condition: fc.constantFrom('unknown', 'ok', 'full', 'read-only', 'frozen', 'failed' as const),
+        forMs: fc.constantFrom(0, 60_000),
+        detail: fc.constant(''),
+      }),
+      responsiveness: fc.record({
+        kind: fc.constantFrom('unknown', 'answers', 'refused', 'silent', 'stopped' as const),
+        forMs: fc.constantFrom(0, 60_000),
+        misses: fc.nat(4),
+      }),
+    }),
+    recovery: fc.record({
+      walToReplayBytes: fc.constantFrom(null, 0, 2 ** 32),
+      successors: fc.constantFrom([], ['node2']),
+    }),
+    handOverAskedForMs: fc.constantFrom(0, Number.POSITIVE_INFINITY),
+    troubledForMs: fc.constantFrom(0, 700_000),
     restartsInPlace: fc.nat(4),
     silentMs: fc.constantFrom(0, 10_000),
     unattendedMs: fc.constantFrom(0, 10_000),
@@ -95,7 +120,8 @@ describe('the host table, over any state', () => {
 
   it('makes PostgreSQL writable only with a lease that is valid at this instant, above the bar', () => {
     forAll((state, order) => {
-      if (!['start-primary', 'finish-promotion', 'record-epoch'].includes(order.kind)) return;
+      const opening = ['start-primary', 'finish-promotion', 'record-epoch', 'hand-over-if-proven'];
+      if (!opening.includes(order.kind)) return;
       expect(holds(state)).toBe(true);
       expect(state.holdStage).toBe('valid');
     });
@@ -107,6 +133,22 @@ describe('the host table, over any state', () => {
       const mine = lease?.state === 'held' && lease.holder === state.node;
       if (state.headRead && state.postgres.kind === 'primary' && !mine)
         expect(order.kind).toBe('kill-postgres');
+    });
+  });
+
+  it('gives the lease of a crashed primary up only with a complete synchronous set, or when it cannot go on here', () => {
+    forAll((state, order) => {
+      if (order.kind !== 'hand-over') return;
+      const complete = state.watch.lease?.sync.k === 1 && state.recovery.successors.includes('node2');
+      const gone = state.disk.dataDirectory !== 'present' || state.health.disk.condition === 'frozen';
+      const hopeless = state.restartsInPlace >= 3 || state.troubledForMs > 600_000;
+      expect(complete || gone || hopeless).toBe(true);
+    });
+  });
+
+  it('does nothing about a sick disk where nobody could take over', () => {
+    forAll((state, order) => {
+      if (state.recovery.successors.length === 0) expect(order.kind).not.toBe('ask-hand-over');
     });
   });
 

@@ -1,4 +1,6 @@
 /** States of a database host for tests of its decision table: a healthy one of each kind, to be changed field by field. */
+import { nothingKnown } from '../../core/host/expected-recovery.ts';
+import { wellHost } from '../../core/host/host-health.ts';
 import type { HostState } from '../../core/host/host-state.ts';
 import { type ClusterRecord, defaultSpec } from '../../core/model/cluster-record.ts';
 import { asynchronous, type Lease } from '../../core/model/lease.ts';
@@ -78,6 +80,9 @@ export function aPrimary(change: Changes = {}): HostState {
     },
     busy: null,
     rejoin: null,
+    health: wellHost,
+    recovery: nothingKnown,
+    handOverAskedForMs: Number.POSITIVE_INFINITY,
     restartsInPlace: 0,
     troubledForMs: 0,
     silentMs: 0,

@@ -2,9 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { executeOrder } from '../../agent/database/orders.ts';
 import { decideFencing, decideHost, hostTable } from '../../core/host/decide.ts';
+import { type DiskCondition, wellHost } from '../../core/host/host-health.ts';
 import type { HostState } from '../../core/host/host-state.ts';
 import { bootstrapTakeOverMs } from '../../core/host/joining-rules.ts';
 import { sealAfterMs } from '../../core/lease/lease-clock.ts';
+import { asynchronous } from '../../core/model/lease.ts';
 import { aLease, aPrimary, aRecord, aStandby, otherSystem } from '../support/host-states.ts';
 
 const op = { id: 'c1-e1-a1', kind: 'failover', executionArn: null } as const;
@@ -17,6 +19,18 @@ const empty = {
 const stopped = { kind: 'stopped' } as const;
 const initial = aRecord({ systemIdentifier: null, bootstrap: null, epochs: [], members: ['node2'] });
 const fresh = { lease: null, postgres: stopped, disk: { ...empty, highestEpoch: 0 } } as const;
+
+const gigabyte = 2 ** 30;
+const someone = { walToReplayBytes: 0, successors: ['node2', 'node3'] } as const;
+const synchronous = aLease({ sync: { ...asynchronous, mode: 'strict', k: 1, names: ['node2', 'node3'] } });
+const hung: HostState['health'] = {
+  ...wellHost,
+  responsiveness: { kind: 'stopped', forMs: 2_500, misses: 3 },
+};
+const sick = (condition: DiskCondition, forMs = 1_000): HostState['health'] => ({
+  ...wellHost,
+  disk: { condition, forMs, detail: 'No space left on device' },
+});
 
 /** One state a rule: each row of the table is reached by an ordinary story. */
 const stories: readonly (readonly [rule: string, order: string, state: HostState])[] = [
@@ -111,9 +125,44 @@ const stories: readonly (readonly [rule: string, order: string, state: HostState
   ],
   ['epoch-unrecorded', 'record-epoch', aPrimary({ record: aRecord({ epochs: [] }) })],
   ['primary-serves', 'tend-primary', aPrimary()],
-  ['primary-beyond-saving', 'hand-over', aPrimary({ postgres: stopped, restartsInPlace: 3 })],
-  ['primary-stopped', 'start-primary', aPrimary({ postgres: stopped })],
-  ['primary-stopped', 'start-primary', aPrimary({ postgres: { kind: 'orphaned' } })],
+  ['disk-frozen', 'hand-over', aPrimary({ health: sick('frozen', 0), recovery: someone })],
+  ['postmaster-hung', 'kill-hung', aPrimary({ health: hung })],
+  ['disk-sick', 'ask-hand-over', aPrimary({ health: sick('full'), recovery: someone })],
+  ['disk-sick', 'ask-hand-over', aPrimary({ health: sick('read-only'), recovery: someone })],
+  [
+    'data-directory-gone',
+    'hand-over',
+    aPrimary({ postgres: stopped, disk: { dataDirectory: 'quarantined' } }),
+  ],
+  ['cannot-start', 'hand-over', aPrimary({ postgres: stopped, restartsInPlace: 3 })],
+  [
+    'no-answer-too-long',
+    'hand-over',
+    aPrimary({ postgres: { kind: 'unreachable' }, troubledForMs: 60_001, recovery: someone }),
+  ],
+  [
+    'recovery-too-long',
+    'hand-over',
+    aPrimary({
+      postgres: { kind: 'starting-up' },
+      troubledForMs: 10_001,
+      recovery: someone,
+      lease: synchronous,
+    }),
+  ],
+  [
+    'crash-hand-over',
+    'hand-over',
+    aPrimary({ postgres: stopped, recovery: { ...someone, walToReplayBytes: gigabyte }, lease: synchronous }),
+  ],
+  [
+    'crash-hand-over-if-proven',
+    'hand-over-if-proven',
+    aPrimary({ postgres: stopped, recovery: { ...someone, walToReplayBytes: gigabyte } }),
+  ],
+  ['crash-in-place', 'start-primary', aPrimary({ postgres: stopped, recovery: someone })],
+  ['crash-in-place', 'start-primary', aPrimary({ postgres: { kind: 'orphaned' } })],
+  ['first-start', 'start-primary', aPrimary({ postgres: stopped, record: aRecord({ epochs: [] }) })],
   ['primary-coming', 'none', aPrimary({ postgres: { kind: 'starting-up' } })],
   ['lease-silent', 'seal', aStandby({ silentMs: sealAfterMs(5_000) })],
   [
@@ -137,6 +186,9 @@ const stories: readonly (readonly [rule: string, order: string, state: HostState
     'rebuild',
     aStandby({ postgres: stopped, disk: { dataDirectory: 'quarantined', systemIdentifier: null } }),
   ],
+  ['standby-hung', 'kill-hung', aStandby({ health: hung })],
+  ['disk-unfit', 'none', aStandby({ postgres: stopped, health: sick('full') })],
+  ['disk-unfit', 'none', aStandby({ rejoin: 'rebuild', health: sick('read-only') })],
   ['rejoin-wait', 'none', aStandby({ postgres: stopped, rejoin: 'wait' })],
   ['rejoin-rewind', 'rewind', aStandby({ rejoin: 'rewind' })],
   ['rejoin-rebuild', 'rebuild', aStandby({ rejoin: 'rebuild' })],

@@ -98,6 +98,7 @@ describe('the target of a switchover', () => {
     ['not-a-member', view({}, { requested: 'd' })],
     ['no-report', view({}, { reports: [] })],
     ['other-system-identifier', view({ systemIdentifier: systemIdentifierOf(8n) })],
+    ['unwell', view({ health: 'disk-full' })],
     ['not-a-running-standby', view({ activity: 'rewinding' })],
     ['not-streaming', view({ streaming: false })],
     ['other-epoch', view({ epoch: 1 })],
@@ -184,6 +185,7 @@ describe('the target of a failover', () => {
       view({ reports: [report('b', { systemIdentifier: systemIdentifierOf(8n) })] }),
     ],
     ['nofailover', view({ reports: [report('b', { tags: { nofailover: true, failoverPriority: 0 } })] })],
+    ['unwell', view({ reports: [report('b', { health: 'disk-frozen' }), report('c')] })],
     ['position-unknown', positions({ lsn: null })],
     ['epoch-unknown', positions({ epoch: null })],
     ['other-branch', positions({ epoch: 1, timeline: 2 })],
@@ -213,6 +215,20 @@ describe('the target of a failover', () => {
     const equal = view({ requested: 'c', positions: [at('b', '0/6000000'), at('c', '0/6000000')] });
     expect(chooseFailoverTarget(equal)).toMatchObject({ node: 'c', rule: 'requested' });
     expect(chooseFailoverTarget({ ...equal, requested: null })).toMatchObject({ node: 'b' });
+  });
+
+  test('may be unwell when nobody well could take its place', () => {
+    const sick = report('b', { health: 'disk-full' });
+    const both = view({ reports: [sick, report('c', { health: 'disk-full' })] });
+    expect(chooseFailoverTarget(both)).toMatchObject({ node: 'c' });
+    const alone = view({ reports: [sick, report('c')], positions: [at('b', '0/6000000')] });
+    expect(chooseFailoverTarget(alone)).toMatchObject({ node: 'b' });
+    const tried = view({ reports: [sick, report('c')], excluded: ['c'] });
+    expect(chooseFailoverTarget(tried)).toMatchObject({ node: 'b' });
+    const behind = view({ reports: [report('c', { health: 'disk-full' }), report('b')] });
+    expect(chooseFailoverTarget({ ...behind, releasedAtLsn: lsn('0/6000000') })).toMatchObject({ node: 'c' });
+    const never = view({ reports: [sick, report('c', { tags: { nofailover: true, failoverPriority: 0 } })] });
+    expect(chooseFailoverTarget(never)).toMatchObject({ node: 'b' });
   });
 
   test('may be on an ancestor up to the fork', () => {
@@ -251,6 +267,15 @@ describe('the target of a failover', () => {
       ...lease,
       state: 'sealed',
       sync: { ...asynchronous, mode: 'strict', k, names },
+    });
+
+    test('the one that has most is taken although it is unwell: an acknowledged write may be there alone', () => {
+      const reports = [report('b'), report('c', { health: 'disk-full' })];
+      expect(chooseFailoverTarget(view({ lease: sync(1), reports }))).toMatchObject({ node: 'c' });
+      const equal = [at('b', '0/6000001'), at('c', '0/6000001')];
+      expect(chooseFailoverTarget(view({ lease: sync(1), reports, positions: equal }))).toMatchObject({
+        node: 'b',
+      });
     });
 
     test('n - k + 1 of the recorded set must have answered', () => {

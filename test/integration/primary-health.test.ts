@@ -1,0 +1,154 @@
+/**
+ * What counts as a failed primary, on a whole cluster whose first primary has a small disk of its own: a postmaster that is
+ * stopped, a data disk that is full, one that is frozen. Clients write all the time, and nothing that was acknowledged is lost.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sendSignal } from '../../adapters/process.ts';
+import type { ClusterEvent } from '../../core/model/cluster-event.ts';
+import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
+import {
+  type ClusterSandbox,
+  eventually,
+  openClusterSandbox,
+  threeNodes,
+} from './support/cluster-sandbox.ts';
+import { eventsOf, operate, succeeded } from './support/operations.ts';
+import { giveOwnDisk, type OwnDisk } from './support/own-disk.ts';
+
+const wholeMs = 90_000;
+const diskBytes = 512 * 1024 ** 2;
+
+let sandbox: ClusterSandbox;
+let disk: OwnDisk | null = null;
+let subject = '';
+
+beforeAll(async () => {
+  sandbox = await openClusterSandbox(threeNodes());
+  subject = await sandbox.cluster.standby();
+  disk = await giveOwnDisk(sandbox.cluster, subject, diskBytes);
+});
+/** The node with a disk of its own is the primary of each test. */
+beforeEach(async () => {
+  const { cluster } = sandbox;
+  disk?.thaw();
+  disk?.free();
+  await cluster.untilWhole(wholeMs);
+  if ((await cluster.primary()) !== subject) {
+    expect(await operate(cluster, { kind: 'switchover', target: subject })).toEqual(succeeded);
+    await cluster.untilWhole(wholeMs);
+  }
+});
+afterAll(async () => {
+  disk?.thaw();
+  await sandbox?.cluster.down();
+  disk?.close();
+  await sandbox?.close();
+});
+
+interface Scene {
+  readonly writer: ContinuousWriter;
+  /** What this node wrote down since the scene began. */
+  news(): Promise<readonly ClusterEvent[]>;
+  /** Ends the clients and finds every acknowledged write on the primary. */
+  end(): Promise<void>;
+}
+
+async function begin(table: string): Promise<Scene> {
+  const { cluster } = sandbox;
+  const known = new Set((await eventsOf(cluster)).map(({ id }) => id));
+  const writer = new ContinuousWriter({ dsn: cluster.endpoints().dsn.endpoint, table, clients: 4 });
+  await writer.start();
+  await eventually('writes', () => writer.count() > 100);
+  return {
+    writer,
+    news: async () => (await eventsOf(cluster)).filter(({ id, who }) => who === subject && !known.has(id)),
+    end: async () => {
+      await writer.stop();
+      const primary = await cluster.primary();
+      expect(await lostWrites(cluster.dsn(primary), table, writer.acknowledged())).toEqual([]);
+    },
+  };
+}
+
+const find = (events: readonly ClusterEvent[], kind: ClusterEvent['kind']) =>
+  events.find((event) => event.kind === kind);
+
+async function anotherPrimary(): Promise<string> {
+  return await eventually(
+    'another primary',
+    async () => {
+      const now = await sandbox.cluster.primary().catch(() => subject);
+      return now === subject ? null : now;
+    },
+    60_000,
+  );
+}
+
+describe('a primary that fails without dying', () => {
+  it('whose postmaster is stopped takes writes again, in place, and says why', async () => {
+    const { cluster } = sandbox;
+    const scene = await begin('postmaster_stopped');
+    const postmaster = cluster.endpoints().nodes[subject]?.postmasterPid ?? 0;
+    expect(sendSignal(postmaster, 'SIGSTOP')).toBe('sent');
+    await eventually(
+      'a restart',
+      async () => find(await scene.news(), 'postgres_restarted_in_place') ?? null,
+      30_000,
+    );
+    const count = scene.writer.count();
+    await eventually('writes again', () => scene.writer.count() > count + 100);
+    await scene.end();
+    const events = await scene.news();
+    expect(find(events, 'postgres_hung')).toMatchObject({
+      rule: 'postmaster-hung',
+      details: { postmaster: 'stopped' },
+    });
+    expect(find(events, 'recovery_decided')).toMatchObject({
+      rule: 'crash-in-place',
+      details: {
+        in_place_ms: expect.any(Number),
+        hand_over_ms: expect.any(Number),
+        successors: expect.stringContaining('node'),
+      },
+    });
+    expect(await cluster.primary()).toBe(subject);
+  });
+
+  it('whose data disk is full hands over while it can still stop cleanly, and is not chosen until there is space', async () => {
+    const { cluster } = sandbox;
+    const scene = await begin('disk_full');
+    disk?.fill(8 * 1024 ** 2);
+    const successor = await anotherPrimary();
+    const count = scene.writer.count();
+    await eventually('writes again', () => scene.writer.count() > count + 100);
+    await scene.end();
+    const events = await scene.news();
+    expect(find(events, 'disk_trouble')).toMatchObject({ details: { condition: 'full' } });
+    expect(find(events, 'hand_over_requested')).toMatchObject({ rule: 'disk-sick' });
+    expect(find(events, 'lease_released')?.message).toContain(`to ${successor} at`);
+    await eventually('the end of the operation', async () => {
+      const head = await cluster.store().readHead();
+      return head.kind === 'ok' && head.value.record?.operation === null;
+    });
+    const refused = await operate(cluster, { kind: 'switchover', target: subject });
+    expect(refused).toMatchObject({ status: 'FAILED', error: 'TargetNotEligible' });
+    expect(refused.cause).toContain('disk-full');
+    disk?.free();
+    await eventually('its disk well again', async () => find(await scene.news(), 'disk_recovered') ?? null);
+  });
+
+  it('whose data disk is frozen is killed and gives way', async () => {
+    const { cluster } = sandbox;
+    const scene = await begin('disk_frozen');
+    disk?.freeze();
+    await anotherPrimary();
+    const count = scene.writer.count();
+    await eventually('writes again', () => scene.writer.count() > count + 100, 60_000);
+    disk?.thaw();
+    await cluster.untilWhole(wholeMs);
+    await scene.end();
+    const events = await scene.news();
+    expect(find(events, 'disk_trouble')).toMatchObject({ details: { condition: 'frozen' } });
+    expect(find(events, 'recovery_decided')).toMatchObject({ rule: 'disk-frozen' });
+  });
+});
