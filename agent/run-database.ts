@@ -26,10 +26,12 @@ import { databaseExecutors } from './database/executors.ts';
 import { HealthWatch } from './database/health-watch.ts';
 import type { OrderContext } from './database/orders.ts';
 import { postgresFor } from './database/postgres-for.ts';
+import { resumeJournal } from './database/resume-journal.ts';
 import { Server } from './database/server.ts';
 import { DiskState } from './disk-state.ts';
 import { createEmit, createLog } from './emit.ts';
 import { Guard } from './guard.ts';
+import { Journal } from './journal.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeDirectory } from './node-directory.ts';
 import { controlFilePath, dataDirectory, guardFifoPath, guardLogPath, stateFolder } from './paths.ts';
@@ -69,6 +71,7 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
     guard: guard.pid(),
   });
   keeper.start();
+  void resumeJournal(context).finally(() => host.begin());
   const stopTimers = startTimers(agent);
 
   const signal = await firstSignal();
@@ -199,6 +202,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     keeper,
     server,
     disk: new DiskState(stateFolder(config)),
+    journal: await Journal.read(stateFolder(config), log),
     wakeUp,
     emit,
     health: () => health.health(),

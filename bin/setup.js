@@ -34,6 +34,7 @@ const jobs = {
   test: { servers: testsNeedServers, command: ['node_modules/vitest/vitest.mjs', 'run'] },
   chaos: { servers: () => true, command: ['bench/chaos.ts'] },
   faults: { servers: () => true, command: ['bench/fault-table.ts'] },
+  interruptions: { servers: () => true, command: ['bench/interruptions.ts'] },
 };
 
 /**

@@ -26,14 +26,19 @@ export type BaseBackupResult =
 /** A backup is as long as the data is large; the caller bounds it too, by its signal. */
 const LONGEST_BACKUP_MS = 24 * 3_600_000;
 
+export interface BaseBackupOptions {
+  readonly source: Upstream;
+  readonly nonce?: string;
+  readonly signal?: AbortSignal;
+  /** Called when the copy is whole, and what is there is about to be replaced by it. */
+  readonly onCopied?: () => Promise<void>;
+}
+
 /**
  * Copies `source` and puts the copy in the place of the data directory, as a standby that follows `source`. The server must be
  * stopped. Before the swap a failure changes nothing; it also lifts the quarantine, for what was in it is set aside.
  */
-export async function baseBackup(
-  host: PostgresHost,
-  options: { readonly source: Upstream; readonly nonce?: string; readonly signal?: AbortSignal },
-): Promise<BaseBackupResult> {
+export async function baseBackup(host: PostgresHost, options: BaseBackupOptions): Promise<BaseBackupResult> {
   const startedMs = performance.now();
   const nonce = options.nonce ?? newNonce();
   await killLeftoverPrograms(host);
@@ -49,12 +54,27 @@ export async function baseBackup(
   await writeUpstream(host, options.source, folder);
   await createStandbySignal(host, folder);
 
-  assert.deepEqual(findProcesses(host), [], 'a data directory in use is never replaced');
-  const kept = (await pathExists(host.dataDir)) ? siblings.kept(host, nonce) : null;
-  if (kept !== null) await renameDurably(host.dataDir, kept);
-  await renameDurably(folder, host.dataDir);
+  await options.onCopied?.();
+  const kept = await putCopyInPlace(host, nonce);
   await liftQuarantine(host);
   return { kind: 'rebuilt', kept, ms: performance.now() - startedMs };
+}
+
+/**
+ * The copy of that nonce takes the place of the data directory, which is kept. Done again after it was interrupted between the
+ * two renames, it does the second. Returns where the former directory is; null when there was none.
+ */
+export async function putCopyInPlace(host: PostgresHost, nonce: string): Promise<string | null> {
+  assert.deepEqual(findProcesses(host), [], 'a data directory in use is never replaced');
+  const kept = siblings.kept(host, nonce);
+  if (await pathExists(host.dataDir)) await renameDurably(host.dataDir, kept);
+  await renameDurably(siblings.rebuilding(host, nonce), host.dataDir);
+  return (await pathExists(kept)) ? kept : null;
+}
+
+/** The directory that was set aside for the copy of that nonce returns. */
+export async function putKeptBack(host: PostgresHost, nonce: string): Promise<void> {
+  await renameDurably(siblings.kept(host, nonce), host.dataDir);
 }
 
 async function copy(

@@ -9,6 +9,7 @@ import { writeIdentity } from './configuration.ts';
 import { readControlFile } from './control-file.ts';
 import { newNonce, pathExists, renameDurably } from './files.ts';
 import { describeResult, type PostgresHost, runPostgresProgram, siblings, succeeded } from './host.ts';
+import { killLeftoverPrograms } from './leftover-programs.ts';
 
 export type Initialisation =
   | { readonly kind: 'initialised'; readonly systemIdentifier: SystemIdentifier; readonly ms: number }
@@ -23,6 +24,7 @@ const ROLES_TIMEOUT_MS = 60_000;
 export async function initialise(host: PostgresHost, nonce = newNonce()): Promise<Initialisation> {
   const startedMs = performance.now();
   if (await pathExists(host.dataDir)) return { kind: 'exists' };
+  await killLeftoverPrograms(host);
   await removeInterrupted(host);
   const folder = siblings.initialising(host, nonce);
   const data = join(folder, 'data');

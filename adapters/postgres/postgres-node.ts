@@ -2,7 +2,13 @@
 // connections, what the last observation learned) and nothing that decides.
 
 import type { Lsn } from '../../core/model/lsn.ts';
-import { type BaseBackupResult, baseBackup, listKept, removeKept } from './base-backup.ts';
+import {
+  type BaseBackupOptions,
+  type BaseBackupResult,
+  baseBackup,
+  listKept,
+  removeKept,
+} from './base-backup.ts';
 import { createStandbySignal, removeStandbySignal, type Upstream, writeUpstream } from './configuration.ts';
 import { LocalConnection, type QueryFailure, type QueryResult } from './connection.ts';
 import {
@@ -48,7 +54,7 @@ import {
   type StreamingResult,
   setSynchronousStandbyNames,
 } from './replication.ts';
-import { ensureCleanShutdown, type RewindResult, rewind } from './rewind.ts';
+import { ensureCleanShutdown, type RewindOptions, type RewindResult, rewind } from './rewind.ts';
 import { advanceSlots, dropSlots, ensurePhysicalSlots, type SlotResult } from './slots.ts';
 import { ensureTimelineAbove, type TimelineReservation } from './timeline-placeholders.ts';
 import { type KeptWal, keepDiscardedWal, type WalEnd, walEnd } from './wal.ts';
@@ -59,7 +65,8 @@ export class PostgresNode {
   readonly host: PostgresHost;
   /** For commands. Apart from the observer's: an observation that queued behind a command would look like silence. */
   readonly #probe: LocalConnection;
-  #promotionExpected = false;
+  /** Null: a former agent may have set it. */
+  #promotionExpected: boolean | null = null;
   readonly #watching: LocalConnection;
   readonly #observer: Observer;
 
@@ -148,6 +155,13 @@ export class PostgresNode {
     if (expected === this.#promotionExpected) return;
     if (await expectPromotion(this.#probe, expected)) this.#promotionExpected = expected;
   }
+  /** What a former agent has set is in force; the end of the promotion resets it. */
+  promotionIsExpected(): void {
+    this.#promotionExpected = true;
+  }
+  expectsPromotion(): boolean {
+    return this.#promotionExpected === true;
+  }
   awaitWritable(timeoutMs: number): Promise<WritableResult> {
     return awaitWritable(this.host, this.#probe, timeoutMs);
   }
@@ -205,11 +219,7 @@ export class PostgresNode {
 
   // Copies.
 
-  baseBackup(options: {
-    readonly source: Upstream;
-    readonly nonce?: string;
-    readonly signal?: AbortSignal;
-  }): Promise<BaseBackupResult> {
+  baseBackup(options: BaseBackupOptions): Promise<BaseBackupResult> {
     return baseBackup(this.host, options);
   }
   listKept(): Promise<string[]> {
@@ -221,7 +231,7 @@ export class PostgresNode {
   ensureCleanShutdown(): Promise<string | null> {
     return ensureCleanShutdown(this.host);
   }
-  rewind(options: { readonly source: Upstream; readonly signal?: AbortSignal }): Promise<RewindResult> {
+  rewind(options: RewindOptions): Promise<RewindResult> {
     return rewind(this.host, options);
   }
   walEnd(timeline?: number): Promise<WalEnd> {

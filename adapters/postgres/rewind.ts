@@ -46,11 +46,15 @@ export type RewindResult =
 const CRASH_RECOVERY_TIMEOUT_MS = 600_000;
 const LONGEST_REWIND_MS = 4 * 3_600_000;
 
+export interface RewindOptions {
+  readonly source: Upstream;
+  readonly signal?: AbortSignal;
+  /** Called when the directory is a standby of the source; its quarantine is lifted after that. */
+  readonly onRewound?: () => Promise<void>;
+}
+
 /** Rewinds to `source` and makes the directory a standby of it, ready to start. The server must be stopped. */
-export async function rewind(
-  host: PostgresHost,
-  options: { readonly source: Upstream; readonly signal?: AbortSignal },
-): Promise<RewindResult> {
+export async function rewind(host: PostgresHost, options: RewindOptions): Promise<RewindResult> {
   const startedMs = performance.now();
   assert.deepEqual(findProcesses(host), [], 'a data directory in use is never rewound');
   await killLeftoverPrograms(host);
@@ -67,6 +71,7 @@ export async function rewind(
   await writeIdentity(host);
   await writeUpstream(host, options.source);
   await createStandbySignal(host);
+  await options.onRewound?.();
   await liftQuarantine(host);
   const notNeeded = /no rewind required/.test(result.stdout + result.stderrTail);
   return { kind: notNeeded ? 'not-needed' : 'rewound', ms: performance.now() - startedMs };

@@ -51,6 +51,8 @@ export class DatabaseHost {
   #lastRule = '';
   #streamedLast = false;
   #closed = false;
+  /** False until what the former agent left is brought to its end: nothing else is decided or done before. */
+  #begun = false;
   #rejoin: RejoinVerdict | null = null;
 
   constructor(context: OrderContext, runner: ActionRunner) {
@@ -58,6 +60,11 @@ export class DatabaseHost {
     this.#runner = runner;
     this.#reporter = new Reporter(context);
     this.#roundMs = context.now();
+  }
+
+  begin(): void {
+    this.#begun = true;
+    this.reconcile();
   }
 
   stop(): void {
@@ -77,7 +84,7 @@ export class DatabaseHost {
 
   /** Something changed, or time passed. Rounds do not overlap; a change during one leads to another right after. */
   reconcile(): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#begun) return;
     if (this.#working) {
       this.#again = true;
       return;
@@ -172,7 +179,7 @@ export class DatabaseHost {
 
   /** A long order that is being carried out; an action waits for its end. */
   isBusy(): boolean {
-    return this.#order !== null;
+    return !this.#begun || this.#order !== null;
   }
 
   report(): NodeReport | null {
@@ -260,8 +267,8 @@ export class DatabaseHost {
     if (this.#crossedOver(look, lease)) return null;
     const verdict = await judge(this.#context, look);
     if (verdict === null) return null;
-    if (verdict.kind === 'need-wal-end') return look.postgres.kind === 'standby' ? 'rewind' : 'wait';
-    return verdict.kind;
+    // Its receiver is just starting or ending: the next round knows.
+    return verdict.kind === 'need-wal-end' ? 'wait' : verdict.kind;
   }
 
   /**

@@ -88,6 +88,10 @@ async function followOrder(context: HostContext, action: Action, run: ActionCont
   const newEpoch = upstream.epoch > context.disk.facts().dataEpoch;
   // Within one epoch (a cascade before a hand-over) nothing can have diverged. Across epochs the agent judges first.
   if (look.postgres.kind === 'standby' && !newEpoch) {
+    const { operation, epoch } = action;
+    // Whom the server follows is not told by itself to an agent that starts anew; a target is not who the lease says.
+    if (context.keeper.view().watch.lease?.holder !== upstream.node)
+      await context.journal.tryBegin({ verb: 'follow', operation, epoch, node: upstream.node }, 'repointed');
     const followed = await followUpstream(context, upstream);
     if (followed.kind === 'failed') return failed('not-following', followed.reason);
     run.say(followed.message);

@@ -9,6 +9,7 @@ import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { DiskState } from '../disk-state.ts';
 import type { Emit, Log } from '../emit.ts';
+import type { Journal } from '../journal.ts';
 import type { LeaseKeeper } from '../lease-keeper.ts';
 import type { Server } from './server.ts';
 
@@ -19,6 +20,7 @@ export interface HostContext {
   readonly keeper: LeaseKeeper;
   readonly server: Server;
   readonly disk: DiskState;
+  readonly journal: Journal;
   readonly wakeUp: WakeUp;
   readonly emit: Emit;
   readonly log: Log;

@@ -181,7 +181,11 @@ async function bootstrap(context: OrderContext, decision: HostDecision): Promise
   });
   const stopBeating = keepClaimAlive(context, nonce);
   try {
-    const made = await context.server.node.initialise(nonce.slice(0, 8));
+    const folder = nonce.slice(0, 8);
+    const work = { verb: 'bootstrap', operation: null, epoch: 0, node: null, nonce: folder } as const;
+    const entry = await context.journal.begin(work, 'initialising');
+    const made = await context.server.node.initialise(folder);
+    await context.journal.close(entry, made.kind);
     if (made.kind === 'initialised') await publishSystem(context, nonce, made.systemIdentifier);
     else {
       const error = made.kind === 'failed' ? `${made.step}: ${made.reason}` : made.kind;

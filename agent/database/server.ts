@@ -92,6 +92,11 @@ export class Server {
     this.#lastStandby = null;
   }
 
+  /** What is there, without a look at processes. */
+  async dataDirectory(): Promise<Look['dataDirectory']> {
+    return (await this.#disk()).dataDirectory;
+  }
+
   async look(): Promise<Look> {
     const look = await this.#lookInTime();
     this.#last = look;

@@ -3,8 +3,11 @@
  * (rewind, else rebuild). Upholds H3: whom to follow is judged by epochs (`core/failover/rejoin.ts`) right before, and
  * nothing is deleted from a data directory that is not kept elsewhere until the node streams again.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { BaseBackupResult } from '../../adapters/postgres/base-backup.ts';
 import { recoveryTimeline } from '../../adapters/postgres/control-file.ts';
+import { newNonce } from '../../adapters/postgres/files.ts';
 import { type DataDirectory, decideRejoin, type Rejoin } from '../../core/failover/rejoin.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { NodeId } from '../../core/model/lease.ts';
@@ -40,6 +43,8 @@ export async function followUpstream(context: HostContext, upstream: Following):
   const result = await server.node.follow(settingsFor(context, upstream));
   if (result.kind !== 'in-force') return { kind: 'failed', reason: result.kind };
   server.nowFollows(upstream);
+  for (const { id, node } of context.journal.open().filter(({ verb }) => verb === 'follow'))
+    if (node !== upstream.node) context.journal.closeSoon(id, `follows ${upstream.node}`);
   await server.node.expectPromotion(false);
   context.emit('standby_following', `follows ${upstream.node}`, { epoch: upstream.epoch });
   return { kind: 'done', message: `follows ${upstream.node} at ${upstream.host}:${upstream.port}` };
@@ -71,11 +76,35 @@ export async function startStandby(context: HostContext, upstream: Following | n
 
 /** Clones the primary into an empty place. */
 export async function cloneFrom(context: HostContext, upstream: Following): Promise<StandbyResult> {
-  const copied = await context.server.node.baseBackup({ source: settingsFor(context, upstream) });
+  const copied = await copy(context, 'clone', upstream);
   if (copied.kind !== 'rebuilt') return { kind: 'failed', reason: copied.output.slice(-500) };
-  context.disk.bootstrapped(null);
-  context.disk.dataBelongsTo(upstream.epoch);
   return startStandby(context, upstream);
+}
+
+/** A base backup in the place of the data directory, noted as of the upstream's epoch; each step is in the journal before it. */
+async function copy(
+  context: HostContext,
+  verb: 'clone' | 'rebuild',
+  upstream: Following,
+): Promise<BaseBackupResult> {
+  const { server, journal, disk } = context;
+  const nonce = newNonce();
+  const replaces = existsSync(server.node.host.dataDir);
+  const work = { verb, operation: null, epoch: upstream.epoch, node: upstream.node, nonce, replaces };
+  const entry = await journal.begin(work, 'copying');
+  const copied = await server.node.baseBackup({
+    source: settingsFor(context, upstream),
+    nonce,
+    onCopied: () => journal.note(entry, 'copied'),
+  });
+  if (copied.kind !== 'rebuilt') {
+    await journal.close(entry, `failed: ${copied.output.slice(-200)}`);
+    return copied;
+  }
+  disk.bootstrapped(null);
+  disk.dataBelongsTo(upstream.epoch);
+  await journal.close(entry, 'done');
+  return copied;
 }
 
 /** pg_rewind to the primary. When it fails the directory stays quarantined, and the next decision is a rebuild. */
@@ -90,12 +119,21 @@ export async function rewindTo(
   }
   await bringDown(context);
   await keepLog(context, forkLsn);
-  const result = await server.node.rewind({ source: settingsFor(context, upstream) });
+  const { journal, disk } = context;
+  const work = { verb: 'rewind', operation: null, epoch: upstream.epoch, node: upstream.node } as const;
+  const entry = await journal.begin(work, 'rewinding');
+  const result = await server.node.rewind({
+    source: settingsFor(context, upstream),
+    onRewound: () => journal.note(entry, 'rewound'),
+  });
   if (result.kind === 'failed') {
+    await journal.close(entry, `failed: ${result.step}`);
     server.rewindFailed(upstream.epoch);
     context.emit('rewind_failed', result.output.slice(-500), { epoch: upstream.epoch });
     return { kind: 'failed', reason: result.output.slice(-500) };
   }
+  disk.dataBelongsTo(upstream.epoch);
+  await journal.close(entry, result.kind);
   context.emit('node_rewound', `${result.kind} to ${upstream.node}`, { epoch: upstream.epoch });
   server.forgetStandby();
   return startStandby(context, upstream);
@@ -110,7 +148,7 @@ export async function rebuildFrom(
   const { server } = context;
   await bringDown(context);
   if (!(await server.node.isQuarantined())) await keepLog(context, forkLsn);
-  const copied = await server.node.baseBackup({ source: settingsFor(context, upstream) });
+  const copied = await copy(context, 'rebuild', upstream);
   if (copied.kind !== 'rebuilt') return { kind: 'failed', reason: copied.output.slice(-500) };
   context.emit(
     'node_rebuilt',
@@ -119,7 +157,6 @@ export async function rebuildFrom(
       epoch: upstream.epoch,
     },
   );
-  context.disk.bootstrapped(null);
   server.forgetStandby();
   return startStandby(context, upstream);
 }
@@ -172,7 +209,9 @@ export async function judge(context: HostContext, look: Look): Promise<Rejoin | 
   };
   const data = await describeData(context, look);
   const first = decideRejoin({ ...view, data });
-  if (first.kind !== 'need-wal-end' || look.postgres.kind !== 'stopped') return first;
+  // Nothing adds to the log of a standby without a receiver: its end can be read while it runs.
+  const still = look.postgres.kind === 'stopped' || look.observation?.receiver === null;
+  if (first.kind !== 'need-wal-end' || !still) return first;
   const end = await context.server.node.walEnd();
   // Its log cannot be read: pg_rewind finds out, and what it cannot repair is rebuilt.
   if (end.kind !== 'wal-end') {
@@ -199,7 +238,8 @@ async function describeData(context: HostContext, look: Look): Promise<DataDirec
     history,
     checkpointLsn: control.checkpointLsn,
     walEnd: null,
-    receivedLsn: running?.receivedLsn ?? running?.replayedLsn ?? null,
+    // A restart forgets it, and what is replayed so far may be far from the end of the log that lies here.
+    receivedLsn: running?.receivedLsn ?? null,
     replayedLsn: running?.replayedLsn ?? null,
     epoch: epoch === 0 ? null : epoch,
     interrupted: null,

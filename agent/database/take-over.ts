@@ -22,9 +22,20 @@ export async function acquireAndPromote(
 ): Promise<ActionOutcome> {
   // All that can be done before the lease is free is done now, while clients are still served.
   await prepareToPromote(context);
-  await context.server.node.expectPromotion(true);
+  const { journal, server } = context;
+  const { operation, epoch } = action;
+  // In a failover it was set when the receiver ended, a durable fact of its own; clients wait for this promotion.
+  const entry = server.node.expectsPromotion()
+    ? null
+    : await journal.tryBegin(
+        { verb: 'acquire-and-promote', operation, epoch, node: null },
+        'promotion-expected',
+      );
+  await server.node.expectPromotion(true);
   const outcome = await takeOver(context, action, run);
-  void context.server.node.expectPromotion(false);
+  void server.node.expectPromotion(false).then(() => {
+    if (entry !== null) journal.closeSoon(entry, outcome.ok ? 'done' : outcome.error);
+  });
   return outcome;
 }
 

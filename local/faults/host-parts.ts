@@ -32,14 +32,18 @@ export interface FoundProcess {
 }
 
 /** The folder that is the host's disk. */
-export function hostFolder(cluster: ClusterHandle, host: string): string {
+export function hostFolder(cluster: Pick<ClusterHandle, 'folder'>, host: string): string {
   const state = readClusterState(cluster.folder);
   if (state === null) throw new Error('the cluster has no state: it was never up');
   return join(state.hostsFolder, host);
 }
 
 /** The living processes that are this part of the host; none when it does not run. */
-export function findPart(cluster: ClusterHandle, host: string, part: HostPart): FoundProcess[] {
+export function findPart(
+  cluster: Pick<ClusterHandle, 'folder'>,
+  host: string,
+  part: HostPart,
+): FoundProcess[] {
   return hostProcesses(hostFolder(cluster, host)).flatMap((pid) => {
     const status = readProcessStatus(pid);
     if (status === null || !isPart(part, pid, status.parentPid)) return [];
