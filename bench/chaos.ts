@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- --seed N --minutes M [--mode off|on|strict] [--faults a,b] [--double]`: brings a cluster up, draws faults at
+ * `npm run chaos -- --seed N --minutes M [--mode off|on|strict] [--faults a,b] [--double] [--hosts loopback|netns]`: brings a cluster up, draws faults at
  * random over it while clients write, and says whether every promise held. Writes `.leasehold/chaos-<mode>-<seed>.json`. Exit code 0 when
  * nothing was violated, 1 when something was (logs and data are then kept), 130 after Ctrl-C.
  */
@@ -10,7 +10,7 @@ import type { Fault } from '../local/faults/fault.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
 import { writeJsonFile } from '../local/runtime/json-file.ts';
 import { runChaos } from './chaos/run-chaos.ts';
-import { readMode, readNumber } from './read-options.ts';
+import { type HostDriverName, possibleFaults, readHosts, readMode, readNumber } from './read-options.ts';
 import { runBench } from './run-bench.ts';
 import { openTemporaryCluster } from './temporary-cluster.ts';
 
@@ -22,12 +22,13 @@ interface Wanted {
   readonly mode: ReturnType<typeof readMode>;
   readonly faults: readonly Fault[];
   readonly double: boolean;
+  readonly hosts: HostDriverName;
 }
 
 async function main(wanted: Wanted, signal: AbortSignal): Promise<number> {
-  const { seed, minutes, mode, faults, double } = wanted;
+  const { seed, minutes, mode, faults, double, hosts } = wanted;
   say(`chaos: seed ${seed}, ${minutes} minutes, mode ${mode}, ${faults.length} faults to draw from`);
-  const temporary = await openTemporaryCluster({ mode, signal });
+  const temporary = await openTemporaryCluster({ mode, hosts, signal });
   let keep = true;
   try {
     const report = await runChaos({
@@ -61,11 +62,10 @@ async function main(wanted: Wanted, signal: AbortSignal): Promise<number> {
   }
 }
 
-function readFaults(names: string, double: boolean): readonly Fault[] {
+function readFaults(names: string, double: boolean, hosts: HostDriverName): readonly Fault[] {
   if (names !== '') return names.split(',').map((name) => faultNamed(name));
-  // Hosts with a network of their own, and mounts, are not what this cluster has.
   const faults = double ? [...singleFaults, ...doubleFaults] : singleFaults;
-  return faults.filter(({ needs }) => needs === 'any');
+  return possibleFaults(faults, hosts);
 }
 
 const { values } = parseArgs({
@@ -75,18 +75,21 @@ const { values } = parseArgs({
     mode: { type: 'string', default: 'off' },
     faults: { type: 'string', default: '' },
     double: { type: 'boolean', default: false },
+    hosts: { type: 'string', default: 'loopback' },
   },
 });
-const code = await runBench((signal) =>
-  main(
+const code = await runBench((signal) => {
+  const hosts = readHosts(values.hosts);
+  return main(
     {
       seed: readNumber('seed', values.seed, { whole: true }),
       minutes: readNumber('minutes', values.minutes),
       mode: readMode(values.mode),
-      faults: readFaults(values.faults, values.double),
+      faults: readFaults(values.faults, values.double, hosts),
       double: values.double,
+      hosts,
     },
     signal,
-  ),
-);
+  );
+});
 process.exit(code);

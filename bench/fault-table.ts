@@ -1,6 +1,6 @@
 /**
- * `npm run faults -- [--mode off,on,strict] [--fault a,b*] [--state none|all|...] [--hold seconds]`: measures what each fault does in
- * each state of a switchover. One cluster a mode, whole again between two cells. Prints Markdown and writes
+ * `npm run faults -- [--mode off,on,strict] [--fault a,b*] [--state none|all|...] [--hold seconds] [--hosts netns]`: measures
+ * what each fault does in each state of a switchover. One cluster a mode, whole again between two cells. Prints Markdown and writes
  * `.leasehold/faults-<mode>.json` and `.md`. Exit code 0 when nothing was violated, 1 when something was.
  */
 import { writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { chooseFaults, chooseStates, type PlannedCell, planCells } from './fault
 import { renderTable } from './faults/render-table.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
 import { Observation } from './history/observation.ts';
-import { readMode, readNumber } from './read-options.ts';
+import { type HostDriverName, possibleFaults, readHosts, readMode, readNumber } from './read-options.ts';
 import { runBench } from './run-bench.ts';
 import { openTemporaryCluster } from './temporary-cluster.ts';
 
@@ -26,13 +26,14 @@ interface Wanted {
   readonly modes: readonly SynchronousMode[];
   readonly cells: readonly PlannedCell[];
   readonly holdMs: number;
+  readonly hosts: HostDriverName;
 }
 
-async function main({ modes, cells, holdMs }: Wanted, signal: AbortSignal): Promise<number> {
+async function main({ modes, cells, holdMs, hosts }: Wanted, signal: AbortSignal): Promise<number> {
   say(`${cells.length} cells in ${modes.join(', ')}; each fault is held for ${holdMs / 1000} s`);
   let violated = false;
   for (const mode of modes) {
-    const results = await measure(mode, cells, holdMs, signal);
+    const results = await measure({ mode, hosts }, cells, holdMs, signal);
     const text = renderTable(mode, results);
     const file = join(checkout, '.leasehold', `faults-${mode}`);
     writeJsonFile(`${file}.json`, { mode, holdMs, cells: results });
@@ -44,12 +45,12 @@ async function main({ modes, cells, holdMs }: Wanted, signal: AbortSignal): Prom
 }
 
 async function measure(
-  mode: SynchronousMode,
+  { mode, hosts }: { readonly mode: SynchronousMode; readonly hosts: HostDriverName },
   cells: readonly PlannedCell[],
   holdMs: number,
   signal: AbortSignal,
 ): Promise<CellResult[]> {
-  const temporary = await openTemporaryCluster({ mode, signal });
+  const temporary = await openTemporaryCluster({ mode, hosts, signal });
   const { cluster } = temporary;
   const observation = new Observation({ cluster, mode, clients: 4, everyMs: 20 });
   const operator = new Operator(cluster);
@@ -92,15 +93,18 @@ const { values } = parseArgs({
     mode: { type: 'string', default: 'off' },
     fault: { type: 'string', default: '' },
     state: { type: 'string', default: 'none' },
+    hosts: { type: 'string', default: 'loopback' },
     hold: { type: 'string', default: '4' },
   },
 });
 const code = await runBench((signal) => {
-  const known = [...singleFaults, ...doubleFaults].filter(({ needs }) => needs === 'any');
+  const hosts = readHosts(values.hosts);
+  const known = possibleFaults([...singleFaults, ...doubleFaults], hosts);
   const wanted = {
     modes: values.mode.split(',').map(readMode),
     cells: planCells(chooseFaults(values.fault, known), chooseStates(values.state)),
     holdMs: readNumber('hold', values.hold) * 1000,
+    hosts,
   };
   return main(wanted, signal);
 });

@@ -1,4 +1,5 @@
 /** Options of the benches' command lines: what is wrong is named, with what is taken. */
+import type { Fault } from '../local/faults/fault.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
 
 const modes: readonly SynchronousMode[] = ['off', 'on', 'strict'];
@@ -7,6 +8,23 @@ export function readMode(value: string): SynchronousMode {
   const mode = modes.find((known) => known === value);
   if (mode === undefined) throw new Error(`--mode ${value}: one of ${modes.join(', ')}`);
   return mode;
+}
+
+/** As the cluster file has it: `netns` gives each host a network of its own, and needs root. */
+export type HostDriverName = 'loopback' | 'netns';
+
+export function readHosts(value: string): HostDriverName {
+  if (value !== 'loopback' && value !== 'netns') throw new Error(`--hosts ${value}: loopback or netns`);
+  return value;
+}
+
+/** Those that can be done to such hosts by whoever runs this. */
+export function possibleFaults(faults: readonly Fault[], hosts: HostDriverName): Fault[] {
+  const isRoot = process.getuid?.() === 0;
+  return faults.filter(({ needs }) => {
+    if (needs === 'netns') return hosts === 'netns';
+    return needs === 'any' || isRoot;
+  });
 }
 
 /** A number above zero; a seed must be whole. */

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClusterHandle } from '../local/runtime/cluster-handle.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
+import type { HostDriverName } from './read-options.ts';
 
 export interface TemporaryCluster {
   readonly cluster: ClusterHandle;
@@ -21,6 +22,8 @@ export interface TemporaryClusterOptions {
   readonly lease?: { readonly ttlMs: number; readonly heartbeatMs: number };
   /** More keys of the cluster file. */
   readonly file?: Readonly<Record<string, unknown>>;
+  /** Left out: `loopback`. */
+  readonly hosts?: HostDriverName;
   readonly signal: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
@@ -37,6 +40,7 @@ export async function openTemporaryCluster(options: TemporaryClusterOptions): Pr
     nodes: [{ id: 'node1' }, { id: 'node2' }, { id: 'node3' }],
     proxies: [{ id: 'proxy1' }],
     ...(options.mode === 'off' ? {} : { synchronous: { mode: options.mode, k: 1 } }),
+    ...(options.hosts === 'netns' ? { hosts: 'netns' } : {}),
     ...(options.lease === undefined ? {} : { lease: options.lease }),
     ...options.file,
   };

@@ -4,6 +4,7 @@
  * instances that EC2 has stopped.
  */
 import { sleepMs } from '../../adapters/clock.ts';
+import { doubleFaults } from '../../local/faults/all-faults.ts';
 import type { Fault, FaultRole, Undo } from '../../local/faults/fault.ts';
 import type { Operator } from '../../local/faults/operator.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
@@ -72,7 +73,10 @@ export async function runEpisode(
     const violations = [{ rule: 'not-whole-again' as const, message: missing }];
     return { story, wholeAfterMs: null, judgement: null, violations };
   }
-  const judgement = await observation.judge(excuses);
+  const judgement = await observation.judge({
+    excuses,
+    double: drawn.faults.length > 1 || drawn.faults.some(({ fault }) => doubleFaults.includes(fault)),
+  });
   return { story, wholeAfterMs, judgement, violations: judgement.violations };
 }
 

@@ -3,6 +3,7 @@
  * clients, probes and the cluster's own history show of it. Leaves a whole cluster behind, or says what is missing.
  */
 import { sleepMs } from '../../adapters/clock.ts';
+import { doubleFaults } from '../../local/faults/all-faults.ts';
 import type { Fault } from '../../local/faults/fault.ts';
 import type { EpisodeSurroundings } from '../chaos/episode.ts';
 import { hostOfRole, wakesWithinMs, wholeAgain } from '../chaos/episode.ts';
@@ -80,9 +81,10 @@ async function tryCell(
   if (missing !== null) return notWhole(fault, state, missing);
   await sleepMs(settleMs);
   const accepted = observation.accepted();
-  const judgement = await observation.judge(
-    woken === null ? [] : [{ node: host, fromMs: woken, toMs: woken + wakesWithinMs }],
-  );
+  const judgement = await observation.judge({
+    excuses: woken === null ? [] : [{ node: host, fromMs: woken, toMs: woken + wakesWithinMs }],
+    double: doubleFaults.includes(fault),
+  });
   const { gapMs, failed, unknown, lost, violations, events } = judgement;
   return {
     fault: fault.id,

@@ -28,6 +28,13 @@ export interface ObservationOptions {
   readonly everyMs: number;
 }
 
+/** What is allowed for what was done since the last line. */
+export interface Leniency {
+  readonly excuses?: readonly Excuse[];
+  /** Two faults may have struck at once. */
+  readonly double?: boolean;
+}
+
 const readTimeoutMs = 30_000;
 
 export class Observation {
@@ -73,7 +80,7 @@ export class Observation {
    * On a whole cluster. Holds the clients for as long as it takes to read the table. Throws when the primary or DynamoDB does
    * not answer.
    */
-  async judge(excuses: readonly Excuse[] = []): Promise<Judgement> {
+  async judge({ excuses = [], double = false }: Leniency = {}): Promise<Judgement> {
     const figures = this.appends.figures(this.#line.sinceMs);
     await this.appends.drain();
     try {
@@ -92,6 +99,7 @@ export class Observation {
           ...violations,
           ...checkLosses(fresh, {
             mode: this.#options.mode,
+            double,
             discardsReported: events.filter((event) => event.endsWith(' wal_discarded')).length,
             handOvers: this.lease.epochs.length - this.#line.epochs,
           }),

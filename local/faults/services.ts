@@ -43,6 +43,22 @@ export const serviceFaults: readonly Fault[] = (['dynamodb', 'states', 'ssm', 'e
   (service) => [serviceAway(service, 'refuse'), serviceAway(service, 'hang')],
 );
 
+/** Where DynamoDB is away every member must promise: one that cannot means that the primary is fenced, within its deadline. */
+export const dynamoDbAwayAndStandbyKilled: Fault = {
+  id: 'dynamodb-away-and-standby-killed',
+  what: 'everything on a standby is killed, and DynamoDB is away',
+  needs: 'any',
+  strikes: 'standby',
+  async apply(cluster, host) {
+    await cluster.killHost(host);
+    const undoAway = await away(cluster, ['dynamodb'], 'refuse');
+    return async () => {
+      await undoAway();
+      await boot(cluster, host);
+    };
+  },
+};
+
 /** A killed host of which nobody can get a proof: the lease's own time is what is left. */
 export const hostKilledWithoutProof: Fault = {
   id: 'primary-host-killed-without-proof',

@@ -75,23 +75,29 @@ describe('losses', () => {
   const lost = [append(2, 2, 25)];
 
   it.each(['on', 'strict'] as const)('are never right in mode %s', (mode) => {
-    expect(rules(checkLosses(lost, { mode, discardsReported: 1, handOvers: 1 }))).toEqual([
+    expect(rules(checkLosses(lost, { mode, double: false, discardsReported: 1, handOvers: 1 }))).toEqual([
       'acknowledged-write-lost',
     ]);
   });
 
   it('are right in mode off only after a failover that reported them', () => {
-    expect(checkLosses(lost, { mode: 'off', discardsReported: 1, handOvers: 1 })).toEqual([]);
-    expect(rules(checkLosses(lost, { mode: 'off', discardsReported: 0, handOvers: 1 }))).toEqual([
+    const off = { mode: 'off', double: false, discardsReported: 1, handOvers: 1 } as const;
+    expect(checkLosses(lost, off)).toEqual([]);
+    expect(rules(checkLosses(lost, { ...off, discardsReported: 0 }))).toEqual(['loss-not-reported']);
+    expect(rules(checkLosses(lost, { ...off, handOvers: 0 }))).toEqual(['acknowledged-write-lost']);
+  });
+
+  it('are right under two faults at once in mode on, and never in strict', () => {
+    const double = { double: true, discardsReported: 1, handOvers: 1 } as const;
+    expect(checkLosses(lost, { ...double, mode: 'on' })).toEqual([]);
+    expect(rules(checkLosses(lost, { ...double, mode: 'on', discardsReported: 0 }))).toEqual([
       'loss-not-reported',
     ]);
-    expect(rules(checkLosses(lost, { mode: 'off', discardsReported: 1, handOvers: 0 }))).toEqual([
-      'acknowledged-write-lost',
-    ]);
+    expect(rules(checkLosses(lost, { ...double, mode: 'strict' }))).toEqual(['acknowledged-write-lost']);
   });
 
   it('that are none need no report', () => {
-    expect(checkLosses([], { mode: 'strict', discardsReported: 0, handOvers: 0 })).toEqual([]);
+    expect(checkLosses([], { mode: 'strict', double: false, discardsReported: 0, handOvers: 0 })).toEqual([]);
   });
 });
 
