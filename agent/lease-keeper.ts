@@ -40,8 +40,9 @@ export interface LeaseKeeperDeps {
   readonly now: () => number;
   /** What the holder wants said in its renewals now; null: it lets this lease run out. */
   readonly renewalChange: (lease: Lease) => { members?: readonly NodeId[]; timeline?: number } | null;
-  /** The hold moved: the guard must know (null: nothing to guard). */
+  /** The hold moved: the guard must know (null: nothing to guard). And: no lease is held, and PostgreSQL is down or a standby. */
   readonly onHold: (hold: Hold | null) => void;
+  readonly onNotWritable?: () => void;
   /** A renewal was acknowledged, or the lease changed by our hand: wake the others. */
   readonly onBaton: () => void;
   /** Something that a decision rests on may have changed. */
@@ -96,8 +97,7 @@ export class LeaseKeeper {
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #waiters = new Waiters();
   readonly #loop = new LoopWatch();
-  /** The loop stood still, and no renewal that was sent since has been acknowledged. */
-  #gapped = false;
+  #gapped = false; // The loop stood still, and no renewal that was sent since has been acknowledged.
 
   constructor(deps: LeaseKeeperDeps) {
     this.#deps = deps;
@@ -165,8 +165,8 @@ export class LeaseKeeper {
   }
 
   /**
-   * Makes one write to the lease for this host. When the outcome is unknown the lease is read back: a write that landed is
-   * recognised by its values, and then renewed before it counts. A release that was sent may land at any later moment, so from then on the lease counts as not
+   * Makes one write to the lease for this host. When the outcome is unknown the lease is read back: a write that landed is recognised by its
+   * values, and then renewed before it counts. A release that was sent may land at any later moment, so from then on the lease counts as not
    * proven, until a write that was sent later is acknowledged: that one makes the release's condition fail for good.
    */
   async write(write: LeaseWrite, timeoutMs = 1_000): Promise<LeaseWriteOutcome> {
@@ -205,7 +205,9 @@ export class LeaseKeeper {
 
   /** PostgreSQL is known to be down, or a standby: the deadline of a lease that was lost guards nothing any more. */
   notWritable(): void {
-    if (this.#hold === null && this.#guardMayBeArmed) this.#setHold(null);
+    if (this.#hold !== null) return;
+    if (this.#guardMayBeArmed) this.#setHold(null);
+    this.#deps.onNotWritable?.();
   }
 
   /** Resolves when `test` holds or `timeoutMs` has passed; says which. Woken by each change, never by a poll. */

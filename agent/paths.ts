@@ -4,6 +4,8 @@ import type { HostConfig } from '../core/model/host-config.ts';
 
 export const controlFilePath = (config: HostConfig): string => join(config.folder, 'run', 'control');
 export const guardFifoPath = (config: HostConfig): string => join(config.folder, 'run', 'guard.fifo');
+/** Exists while the watchdog device may be armed. */
+export const watchdogMarkPath = (config: HostConfig): string => join(config.folder, 'run', 'watchdog.armed');
 export const guardLogPath = (config: HostConfig): string => join(config.folder, 'log', 'guard.log');
 export const postgresLogPath = (config: HostConfig): string => join(config.folder, 'log', 'postgres.log');
 export const stateFolder = (config: HostConfig): string => join(config.folder, 'state');

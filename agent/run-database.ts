@@ -34,9 +34,17 @@ import { Guard } from './guard.ts';
 import { Journal } from './journal.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeDirectory } from './node-directory.ts';
-import { controlFilePath, dataDirectory, guardFifoPath, guardLogPath, stateFolder } from './paths.ts';
+import {
+  controlFilePath,
+  dataDirectory,
+  guardFifoPath,
+  guardLogPath,
+  stateFolder,
+  watchdogMarkPath,
+} from './paths.ts';
 import { startRestServer } from './rest-server.ts';
 import { WakeSignal } from './wake-signal.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** A dead postmaster is noticed within this time; reading /proc costs some microseconds. */
 const watchPostmasterMs = 50;
@@ -84,8 +92,10 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
     const patience = new Promise<void>((resolve) => setTimeout(resolve, settleMs).unref());
     await Promise.race([host.settled(), patience]);
     await server.node.stopFast(orderlyStopMs);
-    await server.node.killAll('the host shuts down');
+    const killed = await server.node.killAll('the host shuts down');
     guard.quit();
+    keeper.stop();
+    if (killed.remaining.length === 0) agent.watchdog.notWritable();
   }
   keeper.stop();
   control.close();
@@ -98,6 +108,7 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
 interface Agent {
   readonly context: OrderContext;
   readonly guard: Guard;
+  readonly watchdog: Watchdog;
   readonly host: DatabaseHost;
   readonly runner: ActionRunner;
   readonly health: HealthWatch;
@@ -157,6 +168,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const transcript = new CommandTranscript(log);
   const server = new Server(postgresFor(config, (report) => transcript.add(report)));
   const guard = guardFor(config);
+  const watchdog = new Watchdog({ path: config.watchdog, mark: watchdogMarkPath(config), log });
   const wakeSignal = new WakeSignal();
   const wakeUp = await createWakeUp({
     host: config.host,
@@ -176,9 +188,11 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     now: uptimeMs,
     renewalChange: (lease) => (lapsing === lease.epoch ? null : renewalChange(lease, keeper, server)),
     onHold: (hold) => {
+      if (hold !== null) watchdog.proven(hold);
       if (!guard.set(hold) && hold !== null)
         log('error', 'the guard does not listen', { guard: guard.pid() });
     },
+    onNotWritable: () => watchdog.notWritable(),
     onBaton: () => wakeUp.wake('lease'),
     onChange: () => host.onLease(),
     log: (message, fields) => log('warn', message, fields),
@@ -238,7 +252,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const listensOn = (port: number): void => {
     restPort = port;
   };
-  return { context, guard, host, runner, health, listensOn };
+  return { context, guard, watchdog, host, runner, health, listensOn };
 }
 
 function guardFor(config: DatabaseHostConfig): Guard {

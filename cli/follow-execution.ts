@@ -15,7 +15,7 @@ import { CliError } from './cli-error.ts';
 import type { ClusterAccess } from './cluster/cluster-access.ts';
 
 /** The states an operator knows; the others (Map iterations, choices) are inner workings. */
-const steps = new Set([
+export const operatorSteps: ReadonlySet<string> = new Set([
   'Initiated',
   'WaitingForCatchup',
   'DemotingOldPrimary',
@@ -108,7 +108,7 @@ async function readHistory(sfn: SFNClient, executionArn: string): Promise<Histor
 export function finishedSteps(events: readonly HistoryEvent[]): StepTime[] {
   const entered = events.flatMap((event) => {
     const name = event.stateEnteredEventDetails?.name;
-    return name !== undefined && steps.has(name) ? [{ step: name, atMs: timeOf(event) }] : [];
+    return name !== undefined && operatorSteps.has(name) ? [{ step: name, atMs: timeOf(event) }] : [];
   });
   const end = events.find(({ type }) => type !== undefined && /^Execution(?!Started)/.test(type));
   return entered.flatMap(({ step, atMs }, at) => {

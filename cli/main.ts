@@ -11,6 +11,7 @@ import { addEventsCommand } from './commands/events.ts';
 import { addHistoryCommand } from './commands/history.ts';
 import { addFailoverCommand, addSwitchoverCommand } from './commands/operation.ts';
 import { addStatusCommand } from './commands/status.ts';
+import { addUnfenceCommand } from './commands/unfence.ts';
 import { addUpCommand } from './commands/up.ts';
 import { say } from './terminal.ts';
 
@@ -28,6 +29,7 @@ function createProgram(): Command {
     addStatusCommand,
     addSwitchoverCommand,
     addFailoverCommand,
+    addUnfenceCommand,
     addEventsCommand,
     addHistoryCommand,
   ]) {

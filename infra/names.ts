@@ -34,6 +34,11 @@ export function executionArns(scope: Construct): string {
   });
 }
 
+/** Every security group of the account; a statement that has it asks for the cluster's tag too. */
+export function securityGroupArns(scope: Construct): string {
+  return Stack.of(scope).formatArn({ service: 'ec2', resource: 'security-group', resourceName: '*' });
+}
+
 /** Every EC2 instance of the account; each statement that has it asks for the cluster's tag too. */
 export function instanceArns(scope: Construct): string {
   return Stack.of(scope).formatArn({ service: 'ec2', resource: 'instance', resourceName: '*' });

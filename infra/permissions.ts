@@ -9,7 +9,7 @@ import type { ITableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { CfnDocument } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
-import { clusterTag, executionArns, instanceArns, stateMachineArn } from './names.ts';
+import { clusterTag, executionArns, instanceArns, securityGroupArns, stateMachineArn } from './names.ts';
 
 const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
 
@@ -69,14 +69,24 @@ export function readCommands(): PolicyStatement {
   });
 }
 
-/** Stopping only hosts of a cluster; EC2 offers no narrower resource to describe them. */
-export function stopHosts(scope: Construct): PolicyStatement[] {
+/** Stopping or isolating only hosts of a cluster, by groups that carry its tag too; EC2 offers no narrower resource to describe them. */
+export function fenceHosts(scope: Construct): PolicyStatement[] {
   return [
     new PolicyStatement({
       sid: 'StopOurHosts',
       actions: ['ec2:StopInstances'],
       resources: [instanceArns(scope)],
       conditions: { StringLike: { [`ec2:ResourceTag/${clusterTag}`]: '?*' } },
+    }),
+    new PolicyStatement({
+      sid: 'IsolateOurHosts',
+      actions: ['ec2:ModifyInstanceAttribute'],
+      resources: [instanceArns(scope), securityGroupArns(scope)],
+      conditions: {
+        StringLike: { [`ec2:ResourceTag/${clusterTag}`]: '?*' },
+        // Not the user data, nor the type. Where EC2 does not say which attribute is meant, the tag alone decides.
+        StringEqualsIgnoreCaseIfExists: { 'ec2:Attribute': 'groupSet' },
+      },
     }),
     new PolicyStatement({ sid: 'SeeHosts', actions: ['ec2:DescribeInstances'], resources: ['*'] }),
   ];

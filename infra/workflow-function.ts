@@ -68,6 +68,11 @@ export class WorkflowFunction extends Construct {
         reason: "Hosts come and go: a condition on the cluster's tag says which.",
       },
       {
+        id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group/*]',
+        reason:
+          "The group for isolated hosts is the operator's: a condition on the cluster's tag says which.",
+      },
+      {
         id: `AwsSolutions-IAM5[Resource::arn:${here}:execution:${stateMachineName(this)}:*]`,
         reason: 'Executions of this one state machine; their names are not known beforehand.',
       },

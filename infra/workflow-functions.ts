@@ -13,11 +13,11 @@ import { type FunctionName, functionNames, stateMachineArn } from './names.ts';
 import {
   answerTasks,
   describeExecutions,
+  fenceHosts,
   listClusters,
   readCommands,
   sendCommands,
   startExecutions,
-  stopHosts,
   workflowTable,
 } from './permissions.ts';
 import { WorkflowFunction } from './workflow-function.ts';
@@ -88,7 +88,7 @@ export class WorkflowFunctions extends Construct {
           ...cluster,
           ...sendCommands(this, [documents.runAction, documents.fence]),
           readCommands(),
-          ...stopHosts(this),
+          ...fenceHosts(this),
           answerTasks(this),
         ],
       },
@@ -100,7 +100,7 @@ export class WorkflowFunctions extends Construct {
       finish: {
         description: 'Closes an operation and settles the old host',
         timeoutSeconds: 240,
-        statements: [...cluster, readCommands(), ...stopHosts(this)],
+        statements: [...cluster, readCommands(), ...fenceHosts(this)],
       },
       abort: {
         description: 'Compensates for a step that failed',

@@ -192,11 +192,12 @@ async function untilState(
 
 function accessTo(cluster: ClusterHandle): ClusterAccess {
   const endpoints = cluster.endpoints();
-  const { accessKeyId, secretAccessKey, region, tableName, stateMachineArn } = endpoints;
+  const { accessKeyId, secretAccessKey, region, tableName, stateMachineArn, documents } = endpoints;
   return {
     cluster: endpoints.cluster,
     tableName,
     stateMachineArn,
+    documents,
     clientConfig: {
       region,
       endpoint: endpoints.awsEndpointUrl,

@@ -41,6 +41,14 @@ export interface AwsClients {
   startInstance(instanceId: string, o?: CallOptions): Promise<Conditional<void>>;
   /** `absent`: EC2 does not know it, which proves nothing: only an observed `stopped` or `terminated` does. */
   describeInstance(instanceId: string, o?: CallOptions): Promise<Answer<InstanceState>>;
+  /** The security groups of the instance's first interface; refused when EC2 does not know the instance. */
+  describeSecurityGroups(instanceId: string, o?: CallOptions): Promise<Conditional<readonly string[]>>;
+  /** In force at once, for new connections. Refused: a group or the instance is unknown, or it has several interfaces. */
+  setSecurityGroups(
+    instanceId: string,
+    groups: readonly string[],
+    o?: CallOptions,
+  ): Promise<Conditional<void>>;
   destroy(): void;
 }
 
@@ -240,6 +248,12 @@ function instanceCalls(ec2: Lazy<Instances>) {
     UnsupportedOperation: null,
     OperationNotPermitted: null,
   };
+  const cannotSetGroups = {
+    ...cannot,
+    'InvalidGroup.NotFound': null,
+    // An instance with several interfaces has no groups of its own.
+    InvalidInstanceID: null,
+  };
   return {
     stopInstance: async (
       instanceId: string,
@@ -262,15 +276,44 @@ function instanceCalls(ec2: Lazy<Instances>) {
       ),
     describeInstance: (instanceId: string, o?: CallOptions) =>
       call<InstanceState>(o, { 'InvalidInstanceID.NotFound': 'absent' }, async (abortSignal) => {
-        const { sdk, client } = await ec2.get();
-        const command = new sdk.DescribeInstancesCommand({ InstanceIds: [instanceId] });
-        const { Reservations } = await client.send(command, { abortSignal });
-        const found = Reservations?.flatMap(({ Instances }) => Instances ?? []).find(
-          (instance) => instance.InstanceId === instanceId,
-        );
+        const found = await findInstance(await ec2.get(), instanceId, abortSignal);
         return instanceStates.find((state) => state === found?.State?.Name) ?? 'absent';
       }),
+    describeSecurityGroups: async (
+      instanceId: string,
+      o?: CallOptions,
+    ): Promise<Conditional<readonly string[]>> =>
+      refusable(
+        await call<readonly string[] | null>(o, cannot, async (abortSignal) => {
+          const found = await findInstance(await ec2.get(), instanceId, abortSignal);
+          if (found === undefined) return null;
+          return (found.SecurityGroups ?? []).flatMap(({ GroupId }) => GroupId ?? []);
+        }),
+      ),
+    setSecurityGroups: async (
+      instanceId: string,
+      groups: readonly string[],
+      o?: CallOptions,
+    ): Promise<Conditional<void>> =>
+      refusable(
+        await call<undefined | null>(o, cannotSetGroups, async (abortSignal) => {
+          const { sdk, client } = await ec2.get();
+          const command = new sdk.ModifyInstanceAttributeCommand({
+            InstanceId: instanceId,
+            Groups: [...groups],
+          });
+          await client.send(command, { abortSignal });
+        }),
+      ),
   };
+}
+
+async function findInstance({ sdk, client }: Instances, instanceId: string, abortSignal: AbortSignal) {
+  const command = new sdk.DescribeInstancesCommand({ InstanceIds: [instanceId] });
+  const { Reservations } = await client.send(command, { abortSignal });
+  return Reservations?.flatMap(({ Instances: found }) => found ?? []).find(
+    (instance) => instance.InstanceId === instanceId,
+  );
 }
 
 /** `named`: errors, by name, that are answers. */

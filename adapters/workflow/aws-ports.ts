@@ -53,6 +53,11 @@ function hostsOver(clients: AwsClients, names: StackNames): Hosts {
     stopInstance: async (instanceId) =>
       accepted(await clients.stopInstance(instanceId, { force: true }), instanceId),
     instanceState: (instanceId) => clients.describeInstance(instanceId),
+    startInstance: async (instanceId) => accepted(await clients.startInstance(instanceId), instanceId),
+    securityGroups: async (instanceId) =>
+      accepted(await clients.describeSecurityGroups(instanceId), instanceId),
+    setSecurityGroups: async (instanceId, groups) =>
+      accepted(await clients.setSecurityGroups(instanceId, groups), instanceId),
   };
 }
 

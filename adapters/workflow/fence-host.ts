@@ -11,9 +11,11 @@ import {
   judgeFence,
   noFenceEvidence,
 } from '../../core/failover/fence-proof.ts';
+import { sealAfterMs } from '../../core/lease/lease-clock.ts';
 import { fence } from '../../core/lease/lease-write.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
+import { fenceInstance, type InstanceToFence } from './fence-instance.ts';
 import type { FenceOutcome, WorkflowDeps } from './ports.ts';
 import { emit, readCurrent } from './progress.ts';
 import { needOrRefused, WorkflowError } from './workflow-error.ts';
@@ -29,6 +31,8 @@ const commandLimitMs = 5_000;
 const instanceLimitMs = 240_000;
 const askEveryMs = 250;
 const askInstanceEveryMs = 2_000;
+/** How much later than allowed the members may seal the lease of a host that was only isolated. */
+const sealMarginMs = 15_000;
 /** A holder that renews while it is being fenced was not down yet: it is fenced again, this often. */
 const proofAttempts = 3;
 
@@ -36,10 +40,13 @@ const proofAttempts = 3;
 export async function fenceHolder(deps: WorkflowDeps, store: ClusterStore, host: HostToFence): Promise<void> {
   let last = judgeFence({ epoch: 0, ...noFenceEvidence });
   for (let attempt = 0; attempt < proofAttempts; attempt += 1) {
-    const { lease } = await readCurrent(store, host.operation);
+    const { lease, record } = await readCurrent(store, host.operation);
     if (lease.state !== 'held') return;
-    if (host.instanceId === null) break;
-    last = await prove(deps, store, host, host.instanceId, lease);
+    const { instanceId, operation } = host;
+    if (instanceId === null) break;
+    const { holder: node, epoch } = lease;
+    const holder = { node, instanceId, epoch, operation, choice: record.spec.fencing };
+    last = await prove(deps, store, holder, lease);
     if (last.proof === 'let-go') continue;
     if (last.proof !== 'down') break;
     const fenced = needOrRefused(await store.writeLease(fence(lease)));
@@ -65,10 +72,10 @@ export async function fenceHolder(deps: WorkflowDeps, store: ClusterStore, host:
 async function prove(
   deps: WorkflowDeps,
   store: ClusterStore,
-  host: HostToFence,
-  instanceId: string,
+  host: Omit<InstanceToFence, 'because'>,
   lease: Lease,
 ): Promise<FenceVerdict> {
+  const { instanceId } = host;
   let evidence: FenceEvidence = { epoch: lease.epoch, ...noFenceEvidence };
   const command = await sendFence(deps, instanceId, lease.epoch);
   const look = async (more: Partial<FenceEvidence> = {}): Promise<FenceVerdict> => {
@@ -84,14 +91,12 @@ async function prove(
     ['pending', 'not-sent'].includes(evidence.command.kind),
   );
   if (byCommand.proof !== 'none') return byCommand;
-  await emit(deps, store, {
-    kind: 'host_fencing_requested',
-    message: `${lease.holder} (${instanceId}) gave no proof, ${byCommand.reason}: the instance is stopped`,
-    rule: byCommand.rule,
-    epoch: lease.epoch,
-    operation: host.operation,
-  });
-  await requestStop(deps, instanceId);
+  const fenced = await fenceInstance(deps, store, { ...host, instanceId, because: byCommand });
+  if (fenced === 'isolated') {
+    // No proof comes from that. But the holder has fallen silent, and so the members may seal the lease.
+    const limitMs = sealAfterMs(lease.ttlMs) + sealMarginMs;
+    return await untilProven(deps, limitMs, askInstanceEveryMs, () => look({ isolated: true }));
+  }
   return await untilProven(deps, instanceLimitMs, askInstanceEveryMs, async () =>
     look({ instance: await observe(deps, instanceId) }),
   );
@@ -155,24 +160,13 @@ async function observe(deps: WorkflowDeps, instanceId: string): Promise<string |
   return state.kind === 'ok' ? state.value : null;
 }
 
-async function requestStop(deps: WorkflowDeps, instanceId: string): Promise<void> {
-  const stopped = await deps.hosts.stopInstance(instanceId);
-  if (stopped.kind !== 'ok')
-    deps.log('warn', 'EC2 did not take a stop', {
-      instance_id: instanceId,
-      error_kind: stopped.kind,
-      detail: stopped.message,
-    });
-}
-
-/** Forces the instance to stop and watches it; what that proves of a host whose lease is of `epoch`. */
-export async function stopAndObserve(
+/** Watches an instance that was asked to stop; what that proves of a host whose lease is of `epoch`. */
+export async function observeStop(
   deps: WorkflowDeps,
   instanceId: string,
   epoch: number,
   limitMs: number,
 ): Promise<FenceVerdict> {
-  await requestStop(deps, instanceId);
   return await untilProven(deps, limitMs, askInstanceEveryMs, async () =>
     judgeFence({ epoch, ...noFenceEvidence, instance: await observe(deps, instanceId) }),
   );

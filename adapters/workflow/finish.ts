@@ -1,7 +1,7 @@
 /**
  * `Stable`: closes an operation that has a new primary, then settles what became of the old host of a failover. Upholds that an
  * operation counts as done only while its target holds the lease, and that a host which neither proved that it is fenced nor
- * has reported since is stopped.
+ * has reported since is stopped, or isolated.
  */
 import {
   type FenceEvidence,
@@ -15,7 +15,8 @@ import type { NodeId } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { Demoted } from './demote.ts';
-import { askFence, stopAndObserve } from './fence-host.ts';
+import { askFence, observeStop } from './fence-host.ts';
+import { fenceInstance } from './fence-instance.ts';
 import type { WorkflowDeps } from './ports.ts';
 import { closeOperation, emit, endHistory, readCluster, superseded } from './progress.ts';
 import { need, WorkflowError } from './workflow-error.ts';
@@ -32,8 +33,8 @@ export interface Finished {
   readonly outcome: 'moved' | 'given-back';
   readonly primary: NodeId;
   readonly epoch: number;
-  /** The old host: `unsettled` asks for a human. */
-  readonly oldHost: 'down' | 'alive' | 'unsettled';
+  /** The old host: `isolated` is left for whoever wants to look at it, `unsettled` asks for a human. */
+  readonly oldHost: 'down' | 'alive' | 'isolated' | 'unsettled';
 }
 
 /** The fence was sent a while ago: its proof, or a report of the host, is awaited this long before EC2 is asked. */
@@ -99,7 +100,7 @@ function closingText({ plan, target }: FinishInput): string {
   return `${target} is primary after ${plan.from}`;
 }
 
-/** Down for certain, or alive and so aware of its lost lease; else it is stopped. */
+/** Down for certain, or alive and so aware of its lost lease; else EC2 stops or isolates it. */
 async function settle(
   deps: WorkflowDeps,
   store: ClusterStore,
@@ -119,13 +120,18 @@ async function settle(
     deps.log('info', 'the old host is settled', { ...told, node: plan.from, rule: verdict.rule });
     return verdict.proof === 'down' ? 'down' : 'alive';
   }
-  await emit(deps, store, {
+  const { record } = await readCluster(store);
+  const choice = record.spec.fencing;
+  const fenced = await fenceInstance(deps, store, {
     ...told,
-    kind: 'host_fencing_requested',
-    message: `${plan.from} (${instanceId}) neither proved that it is fenced nor reported since, ${verdict.reason}: the instance is stopped`,
-    rule: verdict.rule,
+    node: plan.from,
+    instanceId,
+    choice,
+    because: verdict,
   });
-  const stopped = await stopAndObserve(deps, instanceId, plan.epoch, instanceLimitMs);
+  if (fenced === 'isolated') return 'isolated';
+  const stopped =
+    choice.mode === 'isolate' ? verdict : await observeStop(deps, instanceId, plan.epoch, instanceLimitMs);
   if (stopped.proof === 'down')
     await emit(deps, store, {
       ...told,
@@ -134,7 +140,10 @@ async function settle(
       rule: stopped.rule,
     });
   else
-    deps.log('error', 'the old host could not be seen stopped', { instance_id: instanceId, node: plan.from });
+    deps.log('error', 'the old host could not be fenced through EC2', {
+      instance_id: instanceId,
+      node: plan.from,
+    });
   return stopped.proof === 'down' ? 'down' : 'unsettled';
 }
 

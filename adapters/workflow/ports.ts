@@ -21,6 +21,10 @@ export interface Hosts {
   stopInstance(instanceId: string): Promise<Answer<void>>;
   /** EC2's name of the instance's state (`running`, `stopped`, ...), or `unknown`. */
   instanceState(instanceId: string): Promise<Answer<string>>;
+  startInstance(instanceId: string): Promise<Answer<void>>;
+  /** The security groups that the instance has. */
+  securityGroups(instanceId: string): Promise<Answer<readonly string[]>>;
+  setSecurityGroups(instanceId: string, groups: readonly string[]): Promise<Answer<void>>;
 }
 
 export type FenceOutcome =
@@ -30,8 +34,8 @@ export type FenceOutcome =
   | { readonly kind: 'failed'; readonly message: string };
 
 export interface Executions {
-  /** `absent`: there is no such execution. */
-  status(executionArn: string): Promise<Answer<'running' | 'ended' | 'absent'>>;
+  /** `absent`: there is no such execution. `unknowable`: judge it by the record's progress (only without Step Functions). */
+  status(executionArn: string): Promise<Answer<'running' | 'ended' | 'absent' | 'unknowable'>>;
   start(request: { name: string; input: string }): Promise<Answer<'started' | 'exists'>>;
 }
 

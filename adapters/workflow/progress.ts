@@ -32,7 +32,11 @@ export function superseded(operation: string): WorkflowError {
 }
 
 /** An event that cannot be written must not fail what it tells of. */
-export async function emit(deps: WorkflowDeps, store: ClusterStore, draft: EventDraft): Promise<void> {
+export async function emit(
+  deps: Pick<WorkflowDeps, 'log' | 'newId' | 'time' | 'who'>,
+  store: ClusterStore,
+  draft: EventDraft,
+): Promise<void> {
   deps.log('info', draft.kind, {
     detail: draft.message,
     operation: draft.operation ?? null,

@@ -18,6 +18,8 @@ export interface ClusterOptions {
   readonly table?: string;
   readonly stateMachine?: string;
   readonly endpointUrl?: string;
+  readonly runActionDocument?: string;
+  readonly fenceDocument?: string;
 }
 
 export interface ClusterAccess {
@@ -25,6 +27,8 @@ export interface ClusterAccess {
   readonly tableName: string;
   /** Empty where it was not given: then nothing can be started. */
   readonly stateMachineArn: string;
+  /** Run Command's, by name; empty where they were not given: then hosts are reached through DynamoDB alone. */
+  readonly documents: { readonly runAction: string; readonly fence: string };
   /** For AWS clients: region, and for an embedded runtime its URL and credentials. */
   readonly clientConfig: {
     readonly region: string;
@@ -70,6 +74,10 @@ function openAws(options: ClusterOptions, tableName: string): ClusterAccess {
     cluster,
     tableName,
     stateMachineArn: options.stateMachine ?? process.env['LEASEHOLD_STATE_MACHINE'] ?? '',
+    documents: {
+      runAction: options.runActionDocument ?? process.env['LEASEHOLD_RUN_ACTION_DOCUMENT'] ?? '',
+      fence: options.fenceDocument ?? process.env['LEASEHOLD_FENCE_DOCUMENT'] ?? '',
+    },
     clientConfig,
     store: createClusterStore({ client: createDynamoClient(clientConfig), tableName, cluster }),
     endpoints: null,
@@ -94,6 +102,7 @@ function openEmbedded(options: ClusterOptions): ClusterAccess {
     cluster,
     tableName,
     stateMachineArn: endpoints.stateMachineArn,
+    documents: endpoints.documents,
     clientConfig,
     store: createClusterStore({ client: createDynamoClient(clientConfig), tableName, cluster }),
     endpoints,

@@ -24,6 +24,8 @@ export interface Endpoints {
   readonly secretAccessKey: string;
   readonly tableName: string;
   readonly stateMachineArn: string;
+  /** Names of Run Command's documents. */
+  readonly documents: { readonly runAction: string; readonly fence: string };
   readonly dsn: {
     /** HAProxy, then PgBouncer, then the primary: where clients go. Empty without a proxy. */
     readonly endpoint: string;

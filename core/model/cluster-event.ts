@@ -46,6 +46,8 @@ export type EventKind =
   | 'proxy_pause_expired'
   | 'host_fencing_requested'
   | 'host_fenced'
+  | 'host_isolated'
+  | 'host_unfenced'
   | 'sentinel_acted';
 
 export interface ClusterEvent {

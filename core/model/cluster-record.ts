@@ -3,6 +3,7 @@
  * beside the lease, changed only by compare-and-set on `version`. The lease decides whom to follow; the record is
  * intent, and the place where the workflow's progress is read.
  */
+import type { FencedHost, FencingChoice } from './fencing.ts';
 import type { NodeId, SynchronousMode, SynchronousRule } from './lease.ts';
 import type { Lsn } from './lsn.ts';
 import type { SystemIdentifier } from './system-identifier.ts';
@@ -48,6 +49,8 @@ export interface ClusterSpec {
   readonly joinTimeoutMs: number;
   /** How many kept data directories a node retains after a rebuild. */
   readonly keptDataDirectories: number;
+  /** What EC2 is asked to do with a host that gives no proof that it is down. */
+  readonly fencing: FencingChoice;
 }
 
 /** What one epoch was: recorded before a client may enter. */
@@ -109,6 +112,8 @@ export interface ClusterRecord {
   /** The newest epochs, by number, ascending; bounded to `recordedEpochs`. */
   readonly epochs: readonly EpochRecord[];
   readonly paused: boolean;
+  /** What was done to hosts through EC2 and not undone yet. */
+  readonly fencedHosts: readonly FencedHost[];
 }
 
 /** So many epochs stay in the record: an item may not grow without a bound. */
@@ -123,6 +128,7 @@ export const defaultSpec: ClusterSpec = {
   catchUpTimeoutMs: 30_000,
   joinTimeoutMs: 300_000,
   keptDataDirectories: 1,
+  fencing: { mode: 'stop' },
 };
 
 export function epochRecord(record: ClusterRecord, epoch: number): EpochRecord | null {

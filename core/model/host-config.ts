@@ -37,6 +37,8 @@ interface CommonHostConfig {
 export interface DatabaseHostConfig extends CommonHostConfig {
   readonly role: 'database';
   readonly tags: NodeTags;
+  /** The watchdog device, used where it is there and can be written; null: none is to be used. */
+  readonly watchdog: string | null;
   readonly postgres: {
     readonly binDir: string;
     readonly port: number;

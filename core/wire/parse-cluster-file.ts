@@ -20,6 +20,7 @@ import {
   readPort,
   readString,
 } from './fields.ts';
+import { readFencing } from './parse-fencing.ts';
 import { synchronousMethods, synchronousModes } from './parse-lease.ts';
 import { readSettings } from './read-settings.ts';
 
@@ -79,6 +80,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
     'lease',
     'synchronous',
     'limits',
+    'fencing',
     'actions',
     'settings',
   ]);
@@ -144,7 +146,7 @@ function readSpec(fields: Fields, nodeCount: number): ClusterSpec {
     'keptDataDirectories',
   ]);
   const limit = (
-    key: Exclude<keyof ClusterSpec, 'sync'>,
+    key: Exclude<keyof ClusterSpec, 'sync' | 'fencing'>,
     least: number,
     most: number,
     fallback = defaultSpec[key],
@@ -157,6 +159,7 @@ function readSpec(fields: Fields, nodeCount: number): ClusterSpec {
     catchUpTimeoutMs: limit('catchUpTimeoutMs', 1, mostMs),
     joinTimeoutMs: limit('joinTimeoutMs', 1, mostMs),
     keptDataDirectories: limit('keptDataDirectories', 1, 100),
+    fencing: readOptional(fields['fencing'], 'fencing', readFencing, defaultSpec.fencing),
   };
   if (spec.maxNodes < nodeCount) {
     throw new InvalidInput('limits.maxNodes', spec.maxNodes, `at least ${nodeCount}, the number of nodes`);

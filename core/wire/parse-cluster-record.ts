@@ -31,6 +31,7 @@ import {
   text,
   withDefault,
 } from './item-shape.ts';
+import { fencedHostShape, fencingChoice } from './parse-fencing.ts';
 import { synchronousMethods, synchronousModes } from './parse-lease.ts';
 
 export const operationKinds: readonly OperationKind[] = ['switchover', 'failover'];
@@ -54,6 +55,7 @@ const recordShape = itemShape<Omit<ClusterRecord, 'lastFailover'>>({
     catchUpTimeoutMs: positive,
     joinTimeoutMs: positive,
     keptDataDirectories: count,
+    fencing: withDefault(fencingChoice, { mode: 'stop' }),
   }),
   members: listOf(id),
   proxies: listOf(id),
@@ -80,6 +82,7 @@ const recordShape = itemShape<Omit<ClusterRecord, 'lastFailover'>>({
     }),
   ),
   paused: boolean,
+  fencedHosts: withDefault(listOf(fencedHostShape), []),
 });
 
 const lastFailoverShape = itemShape<LastFailover>({

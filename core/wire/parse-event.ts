@@ -60,6 +60,8 @@ const known: Readonly<Record<EventKind, true>> = {
   proxy_pause_expired: true,
   host_fencing_requested: true,
   host_fenced: true,
+  host_isolated: true,
+  host_unfenced: true,
   sentinel_acted: true,
 };
 

@@ -38,6 +38,7 @@ const commonKeys = [
 ];
 
 const maxId = 0xffff_fffe;
+const defaultWatchdog = '/dev/watchdog';
 
 /** Throws InvalidInput naming the key, such as `postgres.port`. */
 export function parseHostConfig(input: unknown): HostConfig {
@@ -46,12 +47,13 @@ export function parseHostConfig(input: unknown): HostConfig {
 }
 
 function parseDatabaseHost(input: unknown): DatabaseHostConfig {
-  const fields = readKnownFields(input, '', [...commonKeys, 'tags', 'postgres']);
+  const fields = readKnownFields(input, '', [...commonKeys, 'tags', 'watchdog', 'postgres']);
   const postgres = readKnownFields(fields['postgres'], 'postgres', ['binDir', 'port', 'listen', 'settings']);
   return {
     ...readCommon(fields),
     role: 'database',
     tags: readTags(fields['tags'], 'tags'),
+    watchdog: readNullable(given(fields['watchdog'], defaultWatchdog), 'watchdog', readAbsolute),
     postgres: {
       binDir: readAbsolute(postgres['binDir'], 'postgres.binDir'),
       port: readPort(postgres['port'], 'postgres.port'),
@@ -145,6 +147,11 @@ function readTags(value: unknown, field: string): NodeTags {
     nofailover: readBoolean(tags['nofailover'], `${field}.nofailover`),
     failoverPriority: readInteger(tags['failoverPriority'], `${field}.failoverPriority`, 0, 1000),
   };
+}
+
+/** Absent is `fallback`; null is a value. */
+function given(value: unknown, fallback: unknown): unknown {
+  return value === undefined ? fallback : value;
 }
 
 function readAbsolute(value: unknown, field: string): string {

@@ -51,5 +51,6 @@ export function newRecord(file: Pick<ClusterFile, 'cluster' | 'spec' | 'proxies'
     lastFailover: null,
     epochs: [],
     paused: false,
+    fencedHosts: [],
   };
 }

@@ -134,6 +134,7 @@ async function start(starting: Starting): Promise<void> {
     region: stack.region,
     tableName: only(stack.tables, 'table').name,
     stateMachineArn: only(stack.stateMachines, 'state machine').arn,
+    documents: { runAction: documentNamed(stack, 'RunAction'), fence: documentNamed(stack, 'Fence') },
     awsEndpointUrl: `http://127.0.0.1:${state.awsPort}`,
     ...programs,
     agentBundle: join(artifacts.agent, 'main.mjs'),
@@ -223,6 +224,13 @@ function readTheStack(assemblyFolder: string): Stack {
   const templates = readdirSync(assemblyFolder).filter((name) => name.endsWith(suffix));
   const stackName = only(templates, 'stack').slice(0, -suffix.length);
   return readStack({ assemblyFolder, stackName });
+}
+
+function documentNamed(stack: Stack, part: string): string {
+  return only(
+    stack.documents.filter(({ name }) => name.includes(part)),
+    `document ${part}`,
+  ).name;
 }
 
 function only<T>(list: readonly T[], what: string): T {

@@ -53,7 +53,7 @@ export function startEndpointsPublisher(
 }
 
 function endpointsOf(cluster: string, surroundings: HostSurroundings, hosts: readonly Host[]): Endpoints {
-  const { state, region, awsEndpointUrl, tableName, stateMachineArn, file } = surroundings;
+  const { state, region, awsEndpointUrl, tableName, stateMachineArn, documents, file } = surroundings;
   const proxy = file.proxies[0];
   const proxyDsn = (purpose: string) =>
     proxy === undefined ? '' : dsn(state, portOf(hostState(state, proxy.id).ports, purpose));
@@ -65,6 +65,7 @@ function endpointsOf(cluster: string, surroundings: HostSurroundings, hosts: rea
     secretAccessKey: state.secretAccessKey,
     tableName,
     stateMachineArn,
+    documents,
     dsn: {
       endpoint: proxyDsn('endpoint'),
       pgbouncer: proxyDsn('pgbouncer'),

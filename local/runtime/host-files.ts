@@ -22,6 +22,8 @@ export interface HostSurroundings {
   readonly region: string;
   readonly tableName: string;
   readonly stateMachineArn: string;
+  /** Names of Run Command's documents. */
+  readonly documents: { readonly runAction: string; readonly fence: string };
   readonly awsEndpointUrl: string;
   readonly binDir: string;
   readonly proxyPrograms: Extract<ProxyPrograms, { kind: 'found' }> | null;
@@ -87,6 +89,8 @@ function databaseConfig(surroundings: HostSurroundings, node: NodeInFile): Datab
     ...commonConfig(surroundings, node.id),
     role: 'database',
     tags: node.tags,
+    // Several hosts share this machine, and no test may reset it.
+    watchdog: null,
     postgres: {
       binDir: surroundings.binDir,
       port: portOf(ports, 'postgres'),

@@ -117,6 +117,22 @@ describe('the functions', () => {
       for (const { Condition } of stops)
         expect(Condition).toEqual({ StringLike: { 'ec2:ResourceTag/leasehold:cluster': '?*' } });
       expect(may(functionPolicy(name), 'ec2:TerminateInstances')).toEqual([]);
+      expect(may(functionPolicy(name), 'ec2:StartInstances')).toEqual([]);
+    }
+  });
+
+  test('only those that fence may change an attribute, the security groups alone, of tagged instances to tagged groups', () => {
+    for (const name of functionNames) {
+      const changes = may(functionPolicy(name), 'ec2:ModifyInstanceAttribute');
+      expect(changes).toHaveLength(['demote', 'finish'].includes(name) ? 1 : 0);
+      for (const { Condition, Resource } of changes) {
+        expect(Condition).toEqual({
+          StringLike: { 'ec2:ResourceTag/leasehold:cluster': '?*' },
+          StringEqualsIgnoreCaseIfExists: { 'ec2:Attribute': 'groupSet' },
+        });
+        expect(flat(Resource)).toContain(':instance/');
+        expect(flat(Resource)).toContain(':security-group/');
+      }
     }
   });
 

@@ -1,40 +1,11 @@
 /** The commands of an operator on a running cluster: status, switchover, failover, events, history, and their refusals. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ClusterSandbox, eventually, openClusterSandbox } from './support/cluster-sandbox.ts';
+import { startLeasehold } from './support/leasehold-cli.ts';
 
-const cli = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'cli', 'main.ts');
 let sandbox: ClusterSandbox;
 
-interface Finished {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function start(
-  args: readonly string[],
-  env: Record<string, string> = {},
-): { child: ChildProcess; finished: Promise<Finished> } {
-  const child = spawn(process.execPath, [cli, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
-  });
-  const said = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].on('data', (chunk: Buffer) => {
-      said[name] += chunk.toString();
-    });
-  }
-  const finished = new Promise<Finished>((resolve) =>
-    child.once('close', (code) => resolve({ code, ...said })),
-  );
-  return { child, finished };
-}
-
-const leasehold = (...args: string[]) => start([...args, '--folder', sandbox.project]).finished;
+const leasehold = (...args: string[]) => startLeasehold([...args, '--folder', sandbox.project]).finished;
 
 beforeAll(async () => {
   sandbox = await openClusterSandbox();
@@ -72,7 +43,7 @@ describe('leasehold status', () => {
 
   it('is the same against AWS endpoints that are given by options and environment', async () => {
     const { region, tableName, awsEndpointUrl, accessKeyId, secretAccessKey } = sandbox.cluster.endpoints();
-    const { finished } = start(['status', '--json', '--region', region, '--table', tableName], {
+    const { finished } = startLeasehold(['status', '--json', '--region', region, '--table', tableName], {
       AWS_ENDPOINT_URL: awsEndpointUrl,
       AWS_ACCESS_KEY_ID: accessKeyId,
       AWS_SECRET_ACCESS_KEY: secretAccessKey,
@@ -125,7 +96,7 @@ describe('leasehold switchover', () => {
   it('goes on when the one who watches it leaves', async () => {
     await sandbox.cluster.untilWhole(60_000);
     const before = await sandbox.cluster.primary();
-    const { child, finished } = start(['switchover', '--folder', sandbox.project]);
+    const { child, finished } = startLeasehold(['switchover', '--folder', sandbox.project]);
     await eventually('its first step', async () => {
       const head = await sandbox.cluster.store().readHead();
       return head.kind === 'ok' && head.value.record !== null && head.value.record.operation !== null;
@@ -174,7 +145,7 @@ describe('what cannot be done', () => {
   });
 
   it('says how to start a cluster where none runs', async () => {
-    const { finished } = start(['status', '--folder', '/nonexistent']);
+    const { finished } = startLeasehold(['status', '--folder', '/nonexistent']);
     const { code, stderr } = await finished;
     expect(code).toBe(1);
     expect(stderr).toContain('leasehold up');

@@ -1,7 +1,6 @@
-/** Failovers of a whole cluster, and every way back for the old primary: by pg_rewind, as it is, rebuilt; fenced through EC2. */
+/** Failovers of a whole cluster, and every way back for the old primary: by pg_rewind, as it is, rebuilt. */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { EC2 } from '@aws-sdk/client-ec2';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sendSignal } from '../../adapters/process.ts';
 import {
@@ -112,24 +111,5 @@ describe('a failover', () => {
     const primary = await cluster.primary();
     expect(await operate(cluster, { kind: 'failover' })).toEqual(succeeded);
     expect(await cluster.primary()).not.toBe(primary);
-  });
-
-  it('stops a host that gave no proof through EC2, which had gone on calling it running', async () => {
-    const { cluster } = sandbox;
-    const primary = await cluster.primary();
-    const { region, awsEndpointUrl, accessKeyId, secretAccessKey, nodes } = cluster.endpoints();
-    const ec2 = new EC2({ region, endpoint: awsEndpointUrl, credentials: { accessKeyId, secretAccessKey } });
-    const InstanceIds = [nodes[primary]?.instanceId ?? ''];
-    const state = async () =>
-      (await ec2.describeInstances({ InstanceIds })).Reservations?.[0]?.Instances?.[0]?.State?.Name;
-    const before = await eventsOf(cluster);
-    await cluster.killHost(primary);
-    expect(await state()).toBe('running');
-    await eventually('the instance stopped', async () => (await state()) === 'stopped', 60_000);
-    const events = (await eventsSince(cluster, before)).map((event) => event.split(' ')[1]);
-    expect(events).toContain('host_fencing_requested');
-    await ec2.startInstances({ InstanceIds });
-    await cluster.untilWhole(wholeMs);
-    ec2.destroy();
   });
 });

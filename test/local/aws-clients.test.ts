@@ -186,6 +186,29 @@ test('the state of an instance is EC2 word, or absent', async () => {
   expect(await clients.describeInstance('i-1')).toEqual({ kind: 'ok', value: 'absent' });
 });
 
+test('the security groups of an instance are read and replaced', async () => {
+  xml(
+    '<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId><groupSet>' +
+      '<item><groupId>sg-1</groupId></item><item><groupId>sg-2</groupId></item></groupSet></item></instancesSet></item></reservationSet></DescribeInstancesResponse>',
+  );
+  expect(await clients.describeSecurityGroups('i-1')).toEqual({ kind: 'ok', value: ['sg-1', 'sg-2'] });
+  xml('<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>');
+  expect(await clients.describeSecurityGroups('i-2')).toEqual({ kind: 'refused' });
+  seen.length = 0;
+  xml('<ModifyInstanceAttributeResponse><return>true</return></ModifyInstanceAttributeResponse>');
+  expect(await clients.setSecurityGroups('i-1', ['sg-3', 'sg-4'])).toEqual({ kind: 'ok', value: undefined });
+  expect(seen[0]?.body).toContain('Action=ModifyInstanceAttribute');
+  expect(seen[0]?.body).toContain('InstanceId=i-1');
+  expect(seen[0]?.body).toContain('GroupId.1=sg-3');
+  expect(seen[0]?.body).toContain('GroupId.2=sg-4');
+  for (const code of ['InvalidGroup.NotFound', 'InvalidInstanceID.NotFound', 'InvalidInstanceID']) {
+    xmlError(code);
+    expect(await clients.setSecurityGroups('i-1', ['sg-3'])).toEqual({ kind: 'refused' });
+  }
+  xmlError('UnauthorizedOperation');
+  expect(await clients.setSecurityGroups('i-1', ['sg-3'])).toMatchObject({ kind: 'denied' });
+});
+
 test('no answer is unreachable after the time-out', async () => {
   const startedMs = performance.now();
   expect(await clients.describeExecution(executionArn, { timeoutMs: 100 })).toMatchObject({

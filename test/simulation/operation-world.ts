@@ -180,6 +180,8 @@ export class OperationWorld {
     const members = hosts.map(({ id }) => id);
     this.table.record = {
       ...sampleRecord,
+      spec: { ...sampleRecord.spec, fencing: { mode: 'stop' } },
+      fencedHosts: [],
       cluster: 'main',
       members,
       proxies: [],
@@ -245,6 +247,9 @@ export class OperationWorld {
         },
         instanceState: async (instanceId) =>
           ok(this.stoppedInstances.includes(instanceId) ? 'stopped' : 'running'),
+        startInstance: async () => away,
+        securityGroups: async () => away,
+        setSecurityGroups: async () => away,
       },
       executions: {
         status: async (arn) => {

@@ -28,6 +28,7 @@ export function aRecord(change: Partial<ClusterRecord> = {}): ClusterRecord {
     lastFailover: null,
     epochs: [{ epoch: 1, node: 'node1', timeline: 1, forkLsn: null, history: [] }],
     paused: false,
+    fencedHosts: [],
     ...change,
   };
 }

@@ -31,7 +31,11 @@ export const sampleRecord: ClusterRecord = {
   cluster: 'main',
   uid: 'u1',
   version: 4,
-  spec: { ...defaultSpec, sync: { mode: 'strict', method: 'any', k: 1 } },
+  spec: {
+    ...defaultSpec,
+    fencing: { mode: 'isolate', securityGroup: 'sg-0123abcd' },
+    sync: { mode: 'strict', method: 'any', k: 1 },
+  },
   members: ['node1', 'node2'],
   proxies: ['proxy1'],
   systemIdentifier: systemIdentifierOf(0xffff_ffff_ffff_fffen),
@@ -59,6 +63,17 @@ export const sampleRecord: ClusterRecord = {
     },
   ],
   paused: false,
+  fencedHosts: [
+    {
+      node: 'node2',
+      instanceId: 'i-0abc',
+      how: 'isolated',
+      formerGroups: ['sg-89abcdef'],
+      epoch: 2,
+      operation: 'u1-e2-a1',
+      time: '2026-11-21T08:00:00.000Z',
+    },
+  ],
 };
 
 export const sampleNodeReport: NodeReport = {

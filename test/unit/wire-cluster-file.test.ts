@@ -50,6 +50,8 @@ const accepted: readonly object[] = [
   file({
     limits: { maxNodes: 15, maxLagBytes: 0, catchUpTimeoutMs: 1, joinTimeoutMs: 1, keptDataDirectories: 100 },
   }),
+  file({ fencing: { mode: 'stop' } }),
+  file({ fencing: { mode: 'isolate', securityGroup: 'sg-0123abcd' } }),
   file({ settings: { 'pg_stat_statements.max': 1000, jit: false, random_page_cost: 1.1, search_path: '' } }),
 ];
 
@@ -57,6 +59,12 @@ const accepted: readonly object[] = [
 const refused: readonly (readonly [string, unknown])[] = [
   ['', null],
   ['', []],
+  ['fencing', file({ fencing: 'stop' })],
+  ['fencing.mode', file({ fencing: {} })],
+  ['fencing.mode', file({ fencing: { mode: 'terminate' } })],
+  ['fencing.securityGroup', file({ fencing: { mode: 'isolate' } })],
+  ['fencing.securityGroup', file({ fencing: { mode: 'isolate', securityGroup: 'isolated' } })],
+  ['fencing.securityGroup', file({ fencing: { mode: 'stop', securityGroup: 'sg-0123abcd' } })],
   ['cluster', { nodes }],
   ['cluster', file({ cluster: 'Main' })],
   ['cluster', file({ cluster: '' })],
@@ -176,6 +184,7 @@ test('what is not given has a default', () => {
       ...{ ttlMs: 2000, heartbeatMs: 500, maxNodes: 7, maxLagBytes: 16_777_216 },
       sync: { mode: 'off', method: 'any', k: 0 },
       ...{ catchUpTimeoutMs: 30_000, joinTimeoutMs: 300_000, keptDataDirectories: 1 },
+      fencing: { mode: 'stop' },
     },
     actions: 'both',
     settings: {},

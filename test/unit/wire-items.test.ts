@@ -93,10 +93,13 @@ describe.each(names)('%s', (name) => {
       const { [attribute]: _left, ...rest } = item;
       const optional = readOrRefuse(() => parse(rest));
       if (optional instanceof InvalidInput) expect(optional.field).toBe(`${name}.${attribute}`);
-      else expect(optional).toEqual({ ...value, [keyOf(attribute)]: null });
+      else expect(optional).toEqual({ ...value, [keyOf(attribute)]: fallbacks[attribute] ?? null });
     },
   );
 });
+
+/** What an item says that was written before the attribute existed, where that is not null. */
+const fallbacks: Readonly<Record<string, unknown>> = { fenced_hosts: [] };
 
 function keyOf(attribute: string): string {
   return attribute.replaceAll(/_[a-z]/g, (found) => found.slice(1).toUpperCase());
@@ -178,4 +181,14 @@ test('every kind of event is known by name', () => {
   expect(
     refusal(() => parseEvent({ ...eventToItem(sampleEvent), kind: 'primary_demoted_by_magic' })).field,
   ).toBe('event.kind');
+});
+
+test('a record from before hosts could be fenced in several ways stops them, and has none to undo', () => {
+  const { fenced_hosts: _none, ...item } = clusterRecordToItem(sampleRecord);
+  const { fencing: _unsaid, ...spec } = item['spec'] as Record<string, unknown>;
+  expect(parseClusterRecord({ ...item, spec })).toEqual({
+    ...sampleRecord,
+    spec: { ...sampleRecord.spec, fencing: { mode: 'stop' } },
+    fencedHosts: [],
+  });
 });

@@ -59,6 +59,7 @@ const database: DatabaseHostConfig = {
   ...common,
   role: 'database',
   tags: { nofailover: false, failoverPriority: 0 },
+  watchdog: '/dev/watchdog1',
   postgres: { binDir: '/usr/lib/postgresql/15/bin', port: 5432, listen: '*', settings: { work_mem: '4MB' } },
 };
 
@@ -71,6 +72,13 @@ const proxy: ProxyHostConfig = {
   ports: { endpoint: 5432, pgbouncer: 6432, primary: 5433, replicas: 5434 },
   poolSize: 50,
 };
+
+test('a host uses its watchdog unless it is told otherwise', () => {
+  const { watchdog: _none, ...silent } = database;
+  expect(parseHostConfig(silent)).toMatchObject({ watchdog: '/dev/watchdog' });
+  expect(parseHostConfig({ ...database, watchdog: null })).toMatchObject({ watchdog: null });
+  expect(() => parseHostConfig({ ...database, watchdog: 'watchdog' })).toThrow(/watchdog/);
+});
 
 test('a host configuration is read back as it was written', () => {
   expect(parseHostConfig(JSON.parse(JSON.stringify(database)))).toEqual(database);

@@ -112,6 +112,7 @@ export class AgentsSandbox {
         cluster: 'secret-of-the-test',
       },
       tags: { nofailover: false, failoverPriority: 0 },
+      watchdog: null,
       postgres: {
         binDir: this.#binDir,
         port: await chooseFreePort(this.#ports),

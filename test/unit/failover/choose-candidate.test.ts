@@ -42,6 +42,7 @@ const record: ClusterRecord = {
   lastFailover: null,
   epochs,
   paused: false,
+  fencedHosts: [],
 };
 
 const lease: Lease = {

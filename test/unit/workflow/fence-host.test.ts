@@ -1,7 +1,7 @@
 /**
  * Fencing a holder that does not let go: what counts as proof, over which seq the lease is marked, and when it is given up.
  */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ok } from '../../../adapters/aws/store-answer.ts';
 import { fenceHolder } from '../../../adapters/workflow/fence-host.ts';
 import { createBench, operation, unreachable, withHosts } from './workflow-bench.ts';
@@ -25,7 +25,7 @@ test('a proof of an older epoch is none: the instance is stopped', async () => {
       asked.push(instanceId);
       return ok(undefined);
     },
-    instanceState: async () => ok('stopped'),
+    instanceState: async () => ok(asked.length === 0 ? 'running' : 'stopped'),
   });
   await fenceHolder(deps, bench.store, host);
   expect(asked).toEqual(['i-1']);
@@ -100,4 +100,98 @@ test('nothing is fenced for an operation that is not the current one', async () 
     name: 'OperationSuperseded',
   });
   expect(bench.table.lease?.state).toBe('held');
+});
+
+describe('through EC2', () => {
+  const silent = { fence: async () => unreachable };
+
+  test('an instance that is stopped already is proof, and nothing is done that would have to be undone', async () => {
+    const bench = createBench();
+    const deps = withHosts(bench, {
+      ...silent,
+      instanceState: async () => ok('stopped'),
+      stopInstance: async () => Promise.reject(new Error('must not be stopped')),
+    });
+    await fenceHolder(deps, bench.store, host);
+    expect(bench.table.lease?.state).toBe('fenced');
+    expect(bench.table.record?.fencedHosts).toEqual([]);
+    expect(bench.events()).toEqual(['lease_fenced']);
+  });
+
+  test('what is done is noted before it is done', async () => {
+    const bench = createBench();
+    let stopped = false;
+    const deps = withHosts(bench, {
+      ...silent,
+      stopInstance: async () => {
+        expect(bench.table.record?.fencedHosts).toMatchObject([
+          { node: 'node1', instanceId: 'i-1', how: 'stopped', epoch: 3, operation },
+        ]);
+        stopped = true;
+        return ok(undefined);
+      },
+      instanceState: async () => ok(stopped ? 'stopped' : 'running'),
+    });
+    await fenceHolder(deps, bench.store, host);
+    expect(stopped).toBe(true);
+    expect([...bench.table.events.values()].map(({ kind, rule }) => `${kind} ${rule}`)).toEqual([
+      'host_fencing_requested nothing-heard',
+      'lease_fenced instance-stopped',
+    ]);
+  });
+
+  const isolating = () => {
+    const bench = createBench();
+    const { record } = bench.table;
+    if (record === null) throw new Error('the bench has no record');
+    const fencing = { mode: 'isolate', securityGroup: 'sg-99999999' } as const;
+    bench.table.record = { ...record, spec: { ...record.spec, fencing } };
+    return bench;
+  };
+
+  test('isolation proves nothing: only the members seal, and the instance is never stopped', async () => {
+    const bench = isolating();
+    const asked: (readonly string[])[] = [];
+    const deps = withHosts(bench, {
+      ...silent,
+      stopInstance: async () => Promise.reject(new Error('must not be stopped')),
+      setSecurityGroups: async (_id, groups) => {
+        expect(bench.table.record?.fencedHosts).toMatchObject([
+          { how: 'isolated', formerGroups: ['sg-11111111'] },
+        ]);
+        asked.push(groups);
+        return ok(undefined);
+      },
+    });
+    await expect(fenceHolder(deps, bench.store, host)).rejects.toMatchObject({
+      name: 'NotFenced',
+      message: expect.stringContaining('those that exist live on'),
+    });
+    expect(asked).toEqual([['sg-99999999']]);
+    expect(bench.table.lease?.state).toBe('held');
+    expect(bench.events()).toEqual(['host_fencing_requested', 'host_isolated']);
+  });
+
+  test('isolated, the lease is free once the members have sealed it', async () => {
+    const bench = isolating();
+    const deps = withHosts(bench, {
+      ...silent,
+      setSecurityGroups: async () => {
+        if (bench.table.lease !== null) bench.table.lease = { ...bench.table.lease, state: 'sealed', seq: 8 };
+        return ok(undefined);
+      },
+    });
+    await fenceHolder(deps, bench.store, host);
+    expect(bench.table.lease?.state).toBe('sealed');
+  });
+
+  test.each(['securityGroups', 'setSecurityGroups'] as const)(
+    'an isolation that EC2 does not take is none: %s',
+    async (call) => {
+      const bench = isolating();
+      const deps = withHosts(bench, { ...silent, [call]: async () => unreachable });
+      await expect(fenceHolder(deps, bench.store, host)).rejects.toMatchObject({ name: 'NotFenced' });
+      expect(bench.events()).not.toContain('host_isolated');
+    },
+  );
 });

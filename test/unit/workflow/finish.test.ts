@@ -104,7 +104,7 @@ test.each([
       asked.push(instanceId);
       return ok(undefined);
     },
-    instanceState: async () => ok(state),
+    instanceState: async () => ok(asked.length === 0 ? 'running' : state),
   });
   expect(await finishOperation(deps, input)).toMatchObject({ oldHost });
   expect(asked).toEqual(['i-1']);
@@ -115,12 +115,33 @@ test.each([
 
 test('a proof of an older epoch does not settle it', async () => {
   const bench = given();
+  let stopped = false;
   const deps = withHosts(bench, {
     fenceOutcome: async () => ok({ kind: 'fenced' as const, epoch: 2 }),
-    instanceState: async () => ok('stopped'),
+    stopInstance: async () => {
+      stopped = true;
+      return ok(undefined);
+    },
+    instanceState: async () => ok(stopped ? 'stopped' : 'running'),
   });
-  await finishOperation(deps, input);
-  expect(bench.events()).toContain('host_fenced');
+  expect(await finishOperation(deps, input)).toMatchObject({ oldHost: 'down' });
+  expect([...bench.table.events.values()].map(({ kind, rule }) => `${kind} ${rule}`)).toEqual(
+    expect.arrayContaining(['host_fencing_requested barred-too-low', 'host_fenced instance-stopped']),
+  );
+});
+
+test('where hosts are isolated, a host of which nothing was heard keeps running', async () => {
+  const bench = given();
+  const { record } = bench.table;
+  const fencing = { mode: 'isolate', securityGroup: 'sg-99999999' } as const;
+  if (record !== null) bench.table.record = { ...record, spec: { ...record.spec, fencing } };
+  const deps = withHosts(bench, {
+    stopInstance: async () => Promise.reject(new Error('must not be stopped')),
+  });
+  expect(await finishOperation(deps, input)).toMatchObject({ oldHost: 'isolated' });
+  expect(bench.table.record?.fencedHosts).toMatchObject([
+    { node: 'node1', how: 'isolated', formerGroups: ['sg-11111111'] },
+  ]);
 });
 
 test('a host that let go by itself is not asked about', async () => {

@@ -29,7 +29,12 @@ export const plan: OperationPlan = {
 
 export function createBench() {
   const table = createMemoryTable();
-  table.record = { ...sampleRecord, cluster: 'main' };
+  table.record = {
+    ...sampleRecord,
+    cluster: 'main',
+    spec: { ...sampleRecord.spec, fencing: { mode: 'stop' } },
+    fencedHosts: [],
+  };
   table.lease = {
     ...sampleLease,
     state: 'held',
@@ -60,6 +65,9 @@ export function createBench() {
       fenceOutcome: async () => ok<FenceOutcome>({ kind: 'pending' }),
       stopInstance: async () => ok(undefined),
       instanceState: async () => ok('running'),
+      startInstance: async () => ok(undefined),
+      securityGroups: async () => ok(['sg-11111111']),
+      setSecurityGroups: async () => ok(undefined),
     },
     executions: { status: async () => ok('running' as const), start: async () => ok('started' as const) },
     tasks: {
