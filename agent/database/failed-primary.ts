@@ -2,6 +2,7 @@
  * Carries out what the table orders for a failed primary: kill a hung server, ask for a hand-over of a lease that is still held,
  * give the lease up after everything was killed, or only when a standby is proven to have the end of the log. Upholds H5.
  */
+import { randomUUID } from 'node:crypto';
 import type { WalEnd } from '../../adapters/postgres/wal.ts';
 import type { HostDecision } from '../../core/host/host-rules.ts';
 import { release } from '../../core/lease/lease-write.ts';
@@ -20,18 +21,15 @@ export async function killHung(context: HostContext, decision: HostDecision): Pr
   });
 }
 
-/** Each request is one of its own: one that was refused must not keep the next from being made. */
-let asked = 0;
-
 /** The lease is held and the server may still run: `begin` plans a hand-over, and goes on as a failover when that breaks. */
 export async function askHandOver(context: OrderContext, decision: HostDecision): Promise<void> {
-  const { keeper, clients, config, writer } = context;
+  const { keeper, clients, config } = context;
   await keeper.refresh();
   const { record, watch } = keeper.view();
   if (record === null || watch.lease === null || !keeper.isHolder() || record.operation !== null) return;
-  asked += 1;
   const reason = `${decision.rule}: ${decision.details?.['disk_detail'] ?? decision.reason}`.slice(0, 200);
-  const name = `${record.cluster}-${record.uid}-e${watch.lease.epoch}-${writer.incarnation.slice(0, 8)}-${asked}`;
+  // Each request is one of its own: one that was refused must not keep the next from being made.
+  const name = `${record.cluster}-${record.uid}-e${watch.lease.epoch}-${randomUUID().slice(0, 8)}`;
   const input = JSON.stringify({
     cluster: record.cluster,
     kind: 'failover',

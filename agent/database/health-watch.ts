@@ -10,8 +10,10 @@ import {
   type RunningDiskProbe,
 } from '../../adapters/postgres/disk-probe.ts';
 import type { PostgresHost } from '../../adapters/postgres/host.ts';
+import { walPosition } from '../../adapters/postgres/observe.ts';
 import type { Postmaster } from '../../adapters/postgres/processes.ts';
 import type { DiskHealth, HostHealth, Responsiveness } from '../../core/host/host-health.ts';
+import type { Lsn } from '../../core/model/lsn.ts';
 import type { Emit } from '../emit.ts';
 import type { Look } from './server.ts';
 
@@ -45,6 +47,8 @@ const everyMs = {
 const answerTimeoutMs = 1_000;
 /** A disk under load may take seconds for an fsync; one that takes this long is as good as frozen. */
 const leastFrozenMs = 10_000;
+/** So many times as long when the server's log goes on meanwhile. */
+const slowLimit = 3;
 /** Below this, or a twentieth of the file system if that is less, a warning is due. */
 const lowBytes = 1024 ** 3;
 const lowShare = 20;
@@ -61,6 +65,9 @@ export class HealthWatch {
   #diskOpen = false;
   #answerOpen = false;
   #low = false;
+  /** The probe that is open was given up: it is frozen, unless the server's log goes on. */
+  #overdue: string | null = null;
+  #written: { lsn: Lsn | null; sinceMs: number } = { lsn: null, sinceMs: Number.NEGATIVE_INFINITY };
 
   constructor(deps: HealthWatchDeps) {
     this.#deps = deps;
@@ -95,6 +102,9 @@ export class HealthWatch {
   tick(): void {
     const look = this.#deps.lastLook();
     if (look === null) return;
+    const lsn = look.observation === null ? null : walPosition(look.observation);
+    if (lsn !== null && lsn !== this.#written.lsn) this.#written = { lsn, sinceMs: this.#deps.now() };
+    this.#judgeOverdue();
     this.#askDisk(look);
     this.#askServer(look);
   }
@@ -113,15 +123,36 @@ export class HealthWatch {
     this.#diskOpen = true;
     this.#diskAskedMs = now;
     const leastFreeBytes = look.control?.walSegmentBytes ?? defaultSegmentBytes;
-    const deadlineMs = Math.max(leastFrozenMs, 2 * this.#deps.ttlMs());
+    const deadlineMs = this.#frozenMs();
     const probe = this.#probes.disk({ deadlineMs, leastFreeBytes });
     void probe.result.then((result) => this.#diskSaid(result));
     void probe.ended.then(() => {
       this.#diskOpen = false;
+      this.#overdue = null;
     });
   }
 
+  #frozenMs(): number {
+    return Math.max(leastFrozenMs, 2 * this.#deps.ttlMs());
+  }
+
+  /**
+   * A disk on which the server's log grows is slow, and not frozen; but not for ever, because the log may be on another one.
+   */
+  #judgeOverdue(): void {
+    if (this.#overdue === null) return;
+    const now = this.#deps.now();
+    const stillMs = now - Math.max(this.#diskAskedMs, this.#written.sinceMs);
+    const frozen = stillMs >= this.#frozenMs() || now - this.#diskAskedMs >= slowLimit * this.#frozenMs();
+    if (frozen) this.#diskIs('frozen', this.#overdue);
+  }
+
   #diskSaid(result: DiskProbeResult): void {
+    if (result.condition === 'frozen') {
+      this.#overdue = result.detail;
+      this.#judgeOverdue();
+      return;
+    }
     this.#diskIs(result.condition, result.detail);
     const { freeBytes, sizeBytes } = result;
     if (freeBytes === null || sizeBytes === null) return;

@@ -61,6 +61,7 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
       {
         rule: decision.rule,
         epoch: context.keeper.view().watch.lease?.epoch ?? null,
+        ...(decision.details === undefined ? {} : { details: decision.details }),
       },
     );
   },

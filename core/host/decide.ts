@@ -42,6 +42,12 @@ const fencingRules: readonly Row[] = [
     when: (s) => (s.holdStage === 'kill' || s.holdStage === 'expired') && mayBePrimary(s),
     order: () => ({ kind: 'kill-postgres' }),
     reason: 'the lease could not be renewed in time',
+    details: (s) => ({
+      standbys_streaming: s.recovery.successors.length,
+      members: s.record?.members.length ?? null,
+      // With DynamoDB and most standbys out of reach it is this host that is cut off, and nothing could have kept it writable.
+      cut_off_from_majority: 2 * (s.recovery.successors.length + 1) <= (s.record?.members.length ?? 0),
+    }),
   },
   {
     rule: 'writable-without-lease',
@@ -85,15 +91,17 @@ export const hostTable: readonly Row[] = [...fencingRules, ...joiningRules, ...p
 export function decideFencing(state: HostState): HostDecision | null {
   const row = fencingRules.find((candidate) => candidate.when(state));
   const order = row?.order(state);
-  return row === undefined || order?.kind !== 'kill-postgres'
-    ? null
-    : { rule: row.rule, order, reason: row.reason };
+  return row === undefined || order?.kind !== 'kill-postgres' ? null : decisionOf(row, state);
 }
 
 /** Total: the last row matches always. */
 export function decideHost(state: HostState): HostDecision {
   const row = hostTable.find((candidate) => candidate.when(state));
   if (row === undefined) throw new Error('InvariantViolation: the host table has no row for this state');
+  return decisionOf(row, state);
+}
+
+function decisionOf(row: Row, state: HostState): HostDecision {
   const details = row.details?.(state);
   return {
     rule: row.rule,

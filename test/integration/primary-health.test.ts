@@ -16,7 +16,7 @@ import { eventsOf, operate, succeeded } from './support/operations.ts';
 import { giveOwnDisk, type OwnDisk } from './support/own-disk.ts';
 
 const wholeMs = 90_000;
-const diskBytes = 512 * 1024 ** 2;
+const diskBytes = 2 * 1024 ** 3;
 
 let sandbox: ClusterSandbox;
 let disk: OwnDisk | null = null;

@@ -19,6 +19,7 @@ const running = {
   postgres: { kind: 'primary' },
   postmaster: { pid: 7, startTicks: 1, port: 5432, status: 'ready', shmId: null },
   control: null,
+  observation: null,
 } as unknown as Look;
 
 /** Lets the probes' answers arrive. */
@@ -105,17 +106,47 @@ describe('the watch over the data disk', () => {
   });
 
   it('begins no second probe while one hangs in the kernel, and believes the first that ends', async () => {
-    const { watch, at, disk, disks } = bench();
+    const { watch, state, at, disk, disks } = bench();
     at(0);
+    state.nowMs = 10_500;
     await disk({ condition: 'frozen', detail: 'a write had not ended' }, false);
-    for (const nowMs of [1_000, 20_000, 60_000]) at(nowMs);
+    for (const nowMs of [11_000, 20_000, 60_500]) at(nowMs);
     expect(disks.length).toBe(1);
-    expect(watch.health().disk).toMatchObject({ condition: 'frozen', forMs: 60_000 });
+    expect(watch.health().disk).toMatchObject({ condition: 'frozen', forMs: 50_000 });
     disks[0]?.end();
     await settle();
-    at(60_250);
+    at(60_750);
     await disk({});
     expect(watch.health().disk.condition).toBe('ok');
+  });
+
+  it('does not call a disk frozen on which the log of the server grows, until that has taken too long', async () => {
+    const { watch, state, at, disk } = bench();
+    const grow = (nowMs: number) => {
+      state.look = { ...running, observation: { currentLsn: BigInt(nowMs) } } as unknown as Look;
+      at(nowMs);
+    };
+    at(0);
+    grow(9_000);
+    state.nowMs = 10_500;
+    await disk({ condition: 'frozen' }, false);
+    expect(watch.health().disk.condition).toBe('unknown');
+    grow(15_000);
+    at(24_999);
+    expect(watch.health().disk.condition).toBe('unknown');
+    at(25_000);
+    expect(watch.health().disk.condition).toBe('frozen');
+    const slow = bench();
+    slow.at(0);
+    slow.state.nowMs = 10_500;
+    for (let nowMs = 1_000; nowMs < 30_000; nowMs += 1_000) {
+      slow.state.look = { ...running, observation: { currentLsn: BigInt(nowMs) } } as unknown as Look;
+      slow.at(nowMs);
+      if (nowMs === 10_000) await slow.disk({ condition: 'frozen' }, false);
+      expect(slow.watch.health().disk.condition).toBe('unknown');
+    }
+    slow.at(30_000);
+    expect(slow.watch.health().disk.condition).toBe('frozen');
   });
 
   it('gives a write ten seconds, or two ttl when that is more', () => {

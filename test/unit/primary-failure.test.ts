@@ -1,6 +1,6 @@
 /** The limits of the rows for a failed primary: what is just not a failure yet, and what is decided instead. */
 import { describe, expect, it } from 'vitest';
-import { decideHost } from '../../core/host/decide.ts';
+import { decideFencing, decideHost } from '../../core/host/decide.ts';
 import { type DiskCondition, type Responsiveness, wellHost } from '../../core/host/host-health.ts';
 import type { HostState } from '../../core/host/host-state.ts';
 import { asynchronous } from '../../core/model/lease.ts';
@@ -47,6 +47,16 @@ describe('a postmaster that takes no new connection', () => {
     expect(rule(aStandby({ health: answering({}) }))).toBe('standby-hung');
     const sealed = aLease({ state: 'sealed' });
     expect(rule(aStandby({ health: answering({}), lease: sealed }))).toBe('standby-hung');
+  });
+});
+
+describe('a primary whose lease runs out', () => {
+  it('is stopped with a word on whether its standbys were out of reach too', () => {
+    const details = (streaming: readonly string[]) =>
+      decideFencing(aPrimary({ holdStage: 'kill', recovery: { walToReplayBytes: 0, successors: streaming } }))
+        ?.details;
+    expect(details([])).toEqual({ standbys_streaming: 0, members: 3, cut_off_from_majority: true });
+    expect(details(['node2'])).toMatchObject({ cut_off_from_majority: false });
   });
 });
 
