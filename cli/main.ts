@@ -9,6 +9,7 @@ import { CliError } from './cli-error.ts';
 import { addDownCommand } from './commands/down.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addHistoryCommand } from './commands/history.ts';
+import { addLostWritesCommand } from './commands/lost-writes.ts';
 import { addFailoverCommand, addSwitchoverCommand } from './commands/operation.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addUnfenceCommand } from './commands/unfence.ts';
@@ -32,6 +33,7 @@ function createProgram(): Command {
     addUnfenceCommand,
     addEventsCommand,
     addHistoryCommand,
+    addLostWritesCommand,
   ]) {
     add(program);
   }

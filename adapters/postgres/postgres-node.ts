@@ -240,7 +240,7 @@ export class PostgresNode {
   keepDiscardedWal(range: {
     readonly timeline: number;
     readonly fromLsn: Lsn;
-    readonly toLsn: Lsn;
+    readonly toLsn: Lsn | null;
     readonly into: string;
   }): Promise<KeptWal> {
     return keepDiscardedWal(this.host, range);

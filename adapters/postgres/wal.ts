@@ -130,7 +130,7 @@ export type KeptWal =
       readonly kind: 'kept';
       readonly timeline: number;
       readonly fromLsn: Lsn;
-      readonly toLsn: Lsn;
+      readonly toLsn: Lsn | null;
       readonly files: readonly string[];
       /** Segments of the range that are not in pg_wal any more. */
       readonly missing: readonly string[];
@@ -141,20 +141,28 @@ export type KeptWal =
 const MOST_SEGMENTS = 65_536;
 
 /**
- * Copies the segments that hold the log from one position to another, with all history files, out of the data directory:
+ * Copies the segments that hold the log from one position to another (`toLsn` null: to whatever is there), with all history files, out of the data directory:
  * what a rewind or rebuild discards must stay readable with pg_waldump.
  */
 export async function keepDiscardedWal(
   host: PostgresHost,
-  range: { readonly timeline: number; readonly fromLsn: Lsn; readonly toLsn: Lsn; readonly into: string },
+  range: {
+    readonly timeline: number;
+    readonly fromLsn: Lsn;
+    readonly toLsn: Lsn | null;
+    readonly into: string;
+  },
 ): Promise<KeptWal> {
   const { timeline, fromLsn, toLsn, into } = range;
-  if (compareLsn(fromLsn, toLsn) >= 0) return { kind: 'nothing-to-keep' };
+  if (toLsn !== null && compareLsn(fromLsn, toLsn) >= 0) return { kind: 'nothing-to-keep' };
   const control = await readControlFile(host.dataDir);
   if (control.kind !== 'control-data') throw new Error(`control file: ${control.kind}`);
-  const wanted = segmentNames(timeline, fromLsn, toLsn, control.walSegmentBytes);
   await mkdir(into, { recursive: true, mode: 0o700 });
   const folder = join(host.dataDir, 'pg_wal');
+  const wanted =
+    toLsn === null
+      ? await segmentsFrom(folder, walFileName(timeline, fromLsn, control.walSegmentBytes))
+      : segmentNames(timeline, fromLsn, toLsn, control.walSegmentBytes);
   const files: string[] = [];
   const missing: string[] = [];
   for (const name of wanted) {
@@ -168,6 +176,14 @@ export async function keepDiscardedWal(
   }
   await syncFolder(into);
   return { kind: 'kept', timeline, fromLsn, toLsn, files, missing };
+}
+
+/** All that is there of that timeline, from one segment on: names sort as positions do. */
+async function segmentsFrom(folder: string, first: string): Promise<string[]> {
+  const names = await readdir(folder);
+  return names
+    .filter((name) => /^[0-9A-F]{24}$/.test(name) && name.slice(0, 8) === first.slice(0, 8) && name >= first)
+    .toSorted();
 }
 
 function segmentNames(timeline: number, fromLsn: Lsn, toLsn: Lsn, segmentBytes: number): string[] {

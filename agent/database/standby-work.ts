@@ -4,16 +4,16 @@
  * nothing is deleted from a data directory that is not kept elsewhere until the node streams again.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { BaseBackupResult } from '../../adapters/postgres/base-backup.ts';
 import { recoveryTimeline } from '../../adapters/postgres/control-file.ts';
 import { newNonce } from '../../adapters/postgres/files.ts';
 import { type DataDirectory, decideRejoin, type Rejoin } from '../../core/failover/rejoin.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { NodeId } from '../../core/model/lease.ts';
-import { formatLsn, type Lsn } from '../../core/model/lsn.ts';
+import type { Lsn } from '../../core/model/lsn.ts';
 import type { TimelineHistory } from '../../core/model/timeline.ts';
 import type { HostContext } from './host-context.ts';
+import { dropOldReports, recordLostWrites } from './lost-writes.ts';
 import { checkpointOn } from './other-node.ts';
 import { type Following, type Look, slotName } from './server.ts';
 
@@ -118,7 +118,7 @@ export async function rewindTo(
     return { kind: 'failed', reason: `no checkpoint on ${upstream.node}: a rewind to it could be misled` };
   }
   await bringDown(context);
-  await keepLog(context, forkLsn);
+  await recordLostWrites(context, 'rewind', forkLsn);
   const { journal, disk } = context;
   const work = { verb: 'rewind', operation: null, epoch: upstream.epoch, node: upstream.node } as const;
   const entry = await journal.begin(work, 'rewinding');
@@ -147,7 +147,8 @@ export async function rebuildFrom(
 ): Promise<StandbyResult> {
   const { server } = context;
   await bringDown(context);
-  if (!(await server.node.isQuarantined())) await keepLog(context, forkLsn);
+  // A rewind that was interrupted has left its report, and a log that is no longer this node's own.
+  if (!(await server.node.isQuarantined())) await recordLostWrites(context, 'rebuild', forkLsn);
   const copied = await copy(context, 'rebuild', upstream);
   if (copied.kind !== 'rebuilt') return { kind: 'failed', reason: copied.output.slice(-500) };
   context.emit(
@@ -166,6 +167,7 @@ export async function dropKept(context: HostContext): Promise<void> {
   const retention = context.keeper.view().record?.spec.keptDataDirectories ?? 1;
   const kept = await context.server.node.listKept();
   await context.server.node.removeKept(kept.slice(Math.max(0, kept.length - retention)));
+  await dropOldReports(context);
 }
 
 async function bringDown(context: HostContext): Promise<void> {
@@ -173,25 +175,6 @@ async function bringDown(context: HostContext): Promise<void> {
   await server.node.stopFast(stopTimeoutMs);
   await server.node.killAll('before its data directory changes');
   server.nowFollows(null);
-}
-
-/** What the new epoch does not have is kept outside the data directory and written down, before it is overwritten. */
-async function keepLog(context: HostContext, forkLsn: Lsn | null): Promise<void> {
-  if (forkLsn === null) return;
-  const { server, config } = context;
-  const end = await server.node.walEnd();
-  if (end.kind !== 'wal-end' || end.endLsn <= forkLsn) return;
-  const epoch = context.keeper.view().watch.lease?.epoch ?? null;
-  const into = join(config.folder, 'lost-writes', `epoch-${epoch}`);
-  const range = { timeline: end.timeline, fromLsn: forkLsn, toLsn: end.endLsn, into };
-  const kept = await server.node.keepDiscardedWal(range);
-  if (kept.kind !== 'kept') return;
-  const missing = kept.missing.length === 0 ? '' : `; no longer there: ${kept.missing.join(', ')}`;
-  context.emit(
-    'wal_discarded',
-    `${formatLsn(forkLsn)} to ${formatLsn(end.endLsn)}: ${kept.files.length} files kept in ${into}${missing}`,
-    { epoch },
-  );
 }
 
 /** Judges how this node comes back to the current epoch, looking at its WAL's real end where that decides. */

@@ -13,7 +13,6 @@ import type { SsmWorkerConfig } from '../ssm-worker.ts';
 import type { ClusterState, HostState, WantedHost } from './cluster-state.ts';
 import type { HostPrograms } from './host-driver.ts';
 import { writeJsonFile } from './json-file.ts';
-import { enter, type HostPlace, type NetworkPlan } from './netns/network-plan.ts';
 import { hostMark } from './process-family.ts';
 
 /** What all hosts of a cluster share. */
@@ -25,10 +24,7 @@ export interface HostSurroundings {
   readonly stateMachineArn: string;
   /** Names of Run Command's documents. */
   readonly documents: { readonly runAction: string; readonly fence: string };
-  /** For programs of this machine. */
   readonly awsEndpointUrl: string;
-  /** The hosts' own network; null: all of them are on the loopback address. */
-  readonly network: NetworkPlan | null;
   readonly binDir: string;
   readonly proxyPrograms: Extract<ProxyPrograms, { kind: 'found' }> | null;
   readonly runAs: RunAs | null;
@@ -41,22 +37,6 @@ export interface HostSurroundings {
 }
 
 const loopback = '127.0.0.1';
-
-/** The address under which a host is reached by the others. */
-export function hostAddress(network: NetworkPlan | null, id: string): string {
-  return network === null ? loopback : placeOf(network, id).address;
-}
-
-function placeOf(network: NetworkPlan, id: string): HostPlace {
-  const place = network.hosts[id];
-  if (place === undefined) throw new Error(`the host ${id} has no place in the network`);
-  return place;
-}
-
-/** Where a host finds AWS. */
-function hostsAwsUrl({ network, state, awsEndpointUrl }: HostSurroundings): string {
-  return network === null ? awsEndpointUrl : `http://${network.region.awsAddress}:${state.awsPort}`;
-}
 
 /** The hosts of a cluster file with the ports each needs. */
 export function wantedHosts(file: ClusterFile): WantedHost[] {
@@ -94,7 +74,7 @@ function commonConfig({ file, state, ...surroundings }: HostSurroundings, id: st
     tableName: surroundings.tableName,
     stateMachineArn: surroundings.stateMachineArn,
     folder: join(state.hostsFolder, id),
-    host: hostAddress(surroundings.network, id),
+    host: loopback,
     restPort: portOf(ports, 'rest'),
     wakePort: portOf(ports, 'wake'),
     runAs: surroundings.runAs,
@@ -114,7 +94,7 @@ function databaseConfig(surroundings: HostSurroundings, node: NodeInFile): Datab
     postgres: {
       binDir: surroundings.binDir,
       port: portOf(ports, 'postgres'),
-      listen: hostAddress(surroundings.network, node.id),
+      listen: loopback,
       settings: { ...surroundings.file.settings, ...node.settings },
     },
   };
@@ -162,12 +142,10 @@ function prepareHost(
   const configFile = join(folder, 'config.json');
   writeJsonFile(configFile, config);
   const environment = hostEnvironment(surroundings, folder);
-  const { network } = surroundings;
-  const inItsNetwork = network === null ? [] : enter(placeOf(network, id).namespace);
-  writeWrapper(folder, { bundle: agentBundle, configFile, environment, inItsNetwork });
+  writeWrapper(folder, { bundle: agentBundle, configFile, environment });
   const workerConfig: SsmWorkerConfig = {
     instanceId: config.instanceId,
-    endpoint: hostsAwsUrl(surroundings),
+    endpoint: surroundings.awsEndpointUrl,
     environment,
     workFolder: join(folder, 'ssm'),
     accessKeyId: surroundings.state.accessKeyId,
@@ -175,15 +153,15 @@ function prepareHost(
   const workerConfigFile = join(folder, 'ssm-worker.json');
   mkdirSync(workerConfig.workFolder, { recursive: true, mode: 0o700 });
   writeJsonFile(workerConfigFile, workerConfig);
-  const program = (name: string, words: readonly [string, ...string[]], configuration: unknown) => ({
+  const program = (name: string, argv: readonly [string, ...string[]], configuration: unknown) => ({
     name: `${id} ${name}`,
-    argv: inItsPlace(inItsNetwork, words),
+    argv,
     env: environment,
     cwd: folder,
     logFile: join(folder, `${name}.log`),
     pidFile: join(processesFolder, `${id}-${name}.json`),
     revision: createHash('sha256')
-      .update(JSON.stringify([inItsNetwork, words, environment, configuration]))
+      .update(JSON.stringify([argv, environment, configuration]))
       .digest('hex'),
   });
   return {
@@ -200,14 +178,6 @@ function prepareHost(
   };
 }
 
-function inItsPlace(
-  inItsNetwork: readonly string[],
-  words: readonly [string, ...string[]],
-): readonly [string, ...string[]] {
-  const [first, ...rest] = inItsNetwork;
-  return first === undefined ? words : [first, ...rest, ...words];
-}
-
 /** Where the data volume would be mounted: PostgreSQL's user makes its directories there. */
 function makeVolume(folder: string, runAs: RunAs | null): void {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
@@ -215,12 +185,14 @@ function makeVolume(folder: string, runAs: RunAs | null): void {
 }
 
 /** What every process of a host starts with; nothing of the runtime's own environment but where programs are. */
-function hostEnvironment(surroundings: HostSurroundings, folder: string): Record<string, string> {
-  const { state, region } = surroundings;
+function hostEnvironment(
+  { state, region, awsEndpointUrl }: HostSurroundings,
+  folder: string,
+): Record<string, string> {
   return {
     PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? '/usr/bin:/bin'}`,
     LANG: 'C.UTF-8',
-    AWS_ENDPOINT_URL: hostsAwsUrl(surroundings),
+    AWS_ENDPOINT_URL: awsEndpointUrl,
     AWS_REGION: region,
     AWS_ACCESS_KEY_ID: state.accessKeyId,
     AWS_SECRET_ACCESS_KEY: state.secretAccessKey,
@@ -231,13 +203,7 @@ function hostEnvironment(surroundings: HostSurroundings, folder: string): Record
 /** `leasehold-agent`, as it is in PATH on a host: the same command for Run Command's documents and for a person. */
 function writeWrapper(
   folder: string,
-  agent: {
-    bundle: string;
-    configFile: string;
-    environment: Readonly<Record<string, string>>;
-    /** A person calls it from the machine's own network. */
-    inItsNetwork: readonly string[];
-  },
+  agent: { bundle: string; configFile: string; environment: Readonly<Record<string, string>> },
 ): void {
   const environmentFile = join(folder, 'environment');
   const exports = Object.entries(agent.environment).map(
@@ -245,7 +211,6 @@ function writeWrapper(
   );
   writeFileSync(environmentFile, exports.join(''), { mode: 0o600 });
   const path = join(folder, 'bin', 'leasehold-agent');
-  const command = (...words: string[]) => [...agent.inItsNetwork, ...words].map(quoted).join(' ');
   const lines = [
     '#!/bin/sh',
     '# The agent of this host, as Run Command and people call it.',
@@ -254,9 +219,9 @@ function writeWrapper(
     'shift',
     'if [ "$command" = run-action ]; then',
     '  # --operation O --action A',
-    `  exec ${command('/bin/bash', join(dirname(agent.bundle), 'run-action.sh'))} ${quoted(join(folder, 'run', 'control'))} "$2" "$4"`,
+    `  exec /bin/bash ${quoted(join(dirname(agent.bundle), 'run-action.sh'))} ${quoted(join(folder, 'run', 'control'))} "$2" "$4"`,
     'fi',
-    `exec ${command(process.execPath, agent.bundle)} "$command" --config ${quoted(agent.configFile)} "$@"`,
+    `exec ${quoted(process.execPath)} ${quoted(agent.bundle)} "$command" --config ${quoted(agent.configFile)} "$@"`,
   ];
   writeFileSync(path, `${lines.join('\n')}\n`);
   chmodSync(path, 0o755);

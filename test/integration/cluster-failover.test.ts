@@ -1,8 +1,11 @@
 /** Failovers of a whole cluster, and every way back for the old primary: by pg_rewind, as it is, rebuilt. */
-import { readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sendSignal } from '../../adapters/process.ts';
+import { lostWritesOf, renderLostWrites } from '../../cli/lost-writes-report.ts';
+import type { LostWrites } from '../../core/model/lost-writes.ts';
 import {
   type ClusterSandbox,
   eventually,
@@ -26,8 +29,8 @@ afterAll(async () => {
   await sandbox?.close();
 });
 
-/** Writes that are acknowledged and never reach a standby: the walsenders are stopped first. */
-async function diverge(primary: string, table: string): Promise<void> {
+/** Writes that are acknowledged and never reach a standby: the walsenders are stopped first. Returns their transaction. */
+async function diverge(primary: string, table: string): Promise<number> {
   const { cluster } = sandbox;
   await cluster.query(primary, `drop table if exists ${table}`);
   await cluster.query(primary, `create table ${table} (id int primary key)`);
@@ -40,7 +43,11 @@ async function diverge(primary: string, table: string): Promise<void> {
   });
   const senders = await cluster.query<{ pid: number }>(primary, 'select pid from pg_stat_replication');
   for (const { pid } of senders) sendSignal(pid, 'SIGSTOP');
-  await cluster.query(primary, `insert into ${table} select generate_series(1, 1000)`);
+  const rows = await cluster.query<{ xid: string }>(
+    primary,
+    `insert into ${table} select generate_series(1, 1000) returning pg_current_xact_id()::text as xid`,
+  );
+  return Number(rows[0]?.xid);
 }
 
 async function killAndAwaitSuccessor(primary: string): Promise<string> {
@@ -64,7 +71,7 @@ describe('a failover', () => {
     const primary = await cluster.primary();
     const before = await eventsOf(cluster);
     const data = await dataDirectoryOf(cluster, primary);
-    await diverge(primary, 'lost_by_rewind');
+    const xid = await diverge(primary, 'lost_by_rewind');
     const successor = await killAndAwaitSuccessor(primary);
     await cluster.bootHost(primary);
     await cluster.untilWhole(wholeMs);
@@ -74,7 +81,19 @@ describe('a failover', () => {
     for (const node of [primary, successor]) {
       expect(await cluster.query(node, 'select count(*)::int as n from lost_by_rewind')).toEqual([{ n: 0 }]);
     }
-    expect(readdirSync(join(data, '..', '..', 'lost-writes')).length).toBeGreaterThan(0);
+    const [lost] = lostWritesOf(await eventsOf(cluster)).slice(-1);
+    expect(lost).toMatchObject({ node: primary, cause: 'rewind', not_summarised: null, missing: '' });
+    expect(lost?.['transactions']).toBeGreaterThan(0);
+    expect(renderLostWrites(lost === undefined ? [] : [lost])).toContain('committed');
+    const reports = readdirSync(join(data, '..', '..', 'lost-writes'));
+    const report = JSON.parse(readFileSync(join(`${lost?.['folder']}`, 'report.json'), 'utf8')) as LostWrites;
+    expect(reports).toContain(basename(report.folder));
+    expect(report.summary?.commits.map((commit) => commit.xid)).toContain(xid);
+    // The command that the report gives shows that very commit, from the log that was kept.
+    const [program = '', ...args] = report.look.split(' ');
+    expect(execFileSync(program, args, { encoding: 'utf8' })).toMatch(
+      new RegExp(`tx: +${xid}, .* desc: COMMIT `),
+    );
   });
 
   it('brings an old primary back as it is when its log ends before the fork', async () => {
@@ -102,6 +121,10 @@ describe('a failover', () => {
     await cluster.bootHost(primary);
     await cluster.untilWhole(wholeMs);
     expect(await eventsSince(cluster, before)).toContain(`${primary} node_rebuilt`);
+    // What was in it cannot be read any more, and that is said before anything is overwritten.
+    const [lost] = lostWritesOf(await eventsOf(cluster)).slice(-1);
+    expect(lost).toMatchObject({ node: primary, transactions: null, to_lsn: null });
+    expect(lost?.['not_summarised']).toContain('not known');
     const kept = readdirSync(join(data, '..')).filter((name) => name.includes('.kept-'));
     expect(kept.length).toBeGreaterThan(0);
   });

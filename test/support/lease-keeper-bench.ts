@@ -28,6 +28,8 @@ export interface Bench {
   readonly changes: () => number;
   readonly logged: [string, Record<string, unknown>][];
   line: (call: LineCall) => Line;
+  /** It lets its lease run out. */
+  lapses: boolean;
 }
 
 export function bench(lease: Lease | null = held, writer = me): Bench {
@@ -42,6 +44,7 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     changes: () => changes,
     logged: [],
     line: () => ({}),
+    lapses: false,
     calls: [],
     keeper: undefined as unknown as LeaseKeeper,
   };
@@ -50,7 +53,7 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     store,
     writer,
     now,
-    renewalChange: () => ({}),
+    renewalChange: () => (made.lapses ? null : {}),
     onHold: (hold) => guard.push(hold),
     onBaton: () => undefined,
     onChange: () => {

@@ -148,6 +148,17 @@ describe('the holder', () => {
     expect(renewals(made.calls)).toHaveLength(sent);
   });
 
+  it('that lets its lease lapse sends no renewal any more, and the stages come on time', async () => {
+    const made = await holder();
+    const sent = renewals(made.calls).length;
+    made.lapses = true;
+    await pass(fenceBudget(ttlMs).killAfterMs + 10);
+    expect(renewals(made.calls).length).toBe(sent);
+    expect(stage(made)).toBe('kill');
+    await pass(ttlMs);
+    expect(stage(made)).toBe('expired');
+  });
+
   it('outlives a store that throws', async () => {
     const made = await holder();
     made.line = () => ({ throws: true });
