@@ -6,7 +6,6 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { interruptedCode } from '../cli/cli-error.ts';
 import { table } from '../cli/terminal.ts';
 import { Operator } from '../local/faults/operator.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
@@ -17,6 +16,7 @@ import { runBootstrap } from './interruptions/run-bootstrap.ts';
 import { type CaseReport, runCase } from './interruptions/run-case.ts';
 import { allCases, type InterruptionCase, operationNames } from './interruptions/scene.ts';
 import { readNumber } from './read-options.ts';
+import { runBench } from './run-bench.ts';
 import { openTemporaryCluster, type TemporaryCluster } from './temporary-cluster.ts';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -38,7 +38,7 @@ async function main(cases: readonly InterruptionCase[], signal: AbortSignal): Pr
   };
   for (const one of cases.filter(({ operation }) => operation === 'bootstrap')) {
     signal.throwIfAborted();
-    tell(await runBootstrap(one, signal));
+    tell(await runBootstrap(one, signal).catch((error: unknown) => failedCase(one, signal, error)));
   }
   const others = cases.filter(({ operation }) => operation !== 'bootstrap');
   const kept = others.length === 0 ? null : await sweep(others, signal, tell);
@@ -106,7 +106,7 @@ async function sweep(
           });
           running = { cluster };
         },
-      });
+      }).catch((error: unknown) => failedCase(one, signal, error));
       tell(report);
       bad ||= report.violations.length > 0;
       if (report.wholeAfterMs === null) break;
@@ -120,6 +120,18 @@ async function sweep(
     await temporary.close(keep);
   }
   return keep ? temporary.folder : null;
+}
+
+/** A case that could not be carried through counts as one that broke a promise; what it says is for a person. */
+function failedCase(
+  { operation, step, victim }: InterruptionCase,
+  signal: AbortSignal,
+  error: unknown,
+): CaseReport {
+  signal.throwIfAborted();
+  const violations = [error instanceof Error ? error.message : String(error)];
+  const none = { struck: 'nobody', wholeAfterMs: null, outcome: [], judgement: null } as const;
+  return { operation, step: step.name, victim, ...none, violations };
 }
 
 const { values } = parseArgs({
@@ -145,22 +157,10 @@ function wantedCases(): readonly InterruptionCase[] {
     .filter((_one, at) => at % Math.max(1, every) === 0);
 }
 
-const interruption = new AbortController();
-let interrupted: keyof typeof interruptedCode | null = null;
-for (const name of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(name, () => {
-    interrupted ??= name;
-    interruption.abort(new Error(`interrupted by ${name}`));
-  });
-}
-let code = 1;
-try {
+const code = await runBench(async (signal) => {
   const cases = wantedCases();
-  if (values.list) {
-    for (const { operation, step, victim } of cases) say(`${operation} | ${step.name} | ${victim}`);
-    code = 0;
-  } else code = await main(cases, interruption.signal);
-} catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-}
-process.exit(interrupted === null ? code : interruptedCode[interrupted]);
+  if (!values.list) return await main(cases, signal);
+  for (const { operation, step, victim } of cases) say(`${operation} | ${step.name} | ${victim}`);
+  return 0;
+});
+process.exit(code);
