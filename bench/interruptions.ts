@@ -31,9 +31,8 @@ async function main(cases: readonly InterruptionCase[], signal: AbortSignal): Pr
     reports.push(report);
     const { operation, step, victim, struck, wholeAfterMs, outcome, violations } = report;
     const whole = wholeAfterMs === null ? 'NOT WHOLE' : `whole after ${(wholeAfterMs / 1000).toFixed(1)} s`;
-    say(
-      `${operation} | ${step} | ${victim} | ${struck === 'yes' ? whole : `${struck}, ${whole}`} | ${outcome.join(', ')}`,
-    );
+    say(`${operation} | ${step} | ${victim} | ${struck === 'yes' ? whole : `${struck}, ${whole}`}`);
+    for (const event of outcome) say(`  ${event.replaceAll('\n', ' ').slice(0, 300)}`);
     for (const violation of violations) say(`  VIOLATED ${violation}`);
   };
   for (const one of cases.filter(({ operation }) => operation === 'bootstrap')) {

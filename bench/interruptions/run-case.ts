@@ -48,6 +48,7 @@ export async function runCase(one: InterruptionCase, surroundings: CaseSurroundi
   const { operation, step, victim } = one;
   if (operation === 'bootstrap') throw new Error('a bootstrap has no cluster to begin with');
   await cluster.untilWhole(wholeTimeoutMs, signal);
+  const before = await newestEvent(cluster);
   const prepared = await prepare[operation](cluster, operator);
   observation.mark();
   const watches = step.on.map((part) => {
@@ -80,9 +81,7 @@ export async function runCase(one: InterruptionCase, surroundings: CaseSurroundi
       ? [`a switchover lost ${judgement?.lost} acknowledged writes`]
       : []),
   ];
-  const outcome = (judgement?.events ?? []).filter((text) =>
-    /action_(resumed|rolled_back)|operation_(succeeded|aborted|failed|rolled_back)|sentinel_acted/.test(text),
-  );
+  const outcome = await toldSince(cluster, before);
   return { operation, step: step.name, victim, struck, wholeAfterMs, outcome, judgement, violations };
 }
 
@@ -113,6 +112,26 @@ async function strike(victim: Victim, parts: Parts, cluster: ClusterHandle): Pro
   const host = parts[part];
   if (host === undefined) return false;
   return signalAll(findPart(cluster, host, name), 'SIGKILL') > 0;
+}
+
+const maxEvents = 200;
+/** What a person wants to know of a case; the rest is in the history of the cluster. */
+const telling =
+  /^(action_(resumed|rolled_back)|operation_(aborted|failed|rolled_back)|rewind_failed|promotion_failed|node_(rewound|rebuilt)|recovery_decided|lease_(released|sealed)|wal_discarded|sentinel_acted)$/;
+
+async function newestEvent(cluster: ClusterHandle): Promise<string> {
+  const events = await cluster.store().listEvents(1);
+  return events.kind === 'ok' ? (events.value[0]?.id ?? '') : '';
+}
+
+/** Events sort by their ids; oldest first, each with what it says. */
+async function toldSince(cluster: ClusterHandle, before: string): Promise<string[]> {
+  const events = await cluster.store().listEvents(maxEvents);
+  if (events.kind !== 'ok') return [`events: ${events.kind}`];
+  return events.value
+    .filter(({ id, kind }) => id > before && telling.test(kind))
+    .toReversed()
+    .map(({ who, kind, rule, message }) => `${who} ${kind}${rule === '' ? '' : ` (${rule})`}: ${message}`);
 }
 
 /** As an operator would in the AWS console; nobody carries the operation on then, and the sentinel must find out. */
