@@ -1,11 +1,12 @@
 /**
  * Log lines and events of an agent: one JSON line each on standard output (journald and the embedded runtime keep them),
- * and for what people must be able to look up later also an item in DynamoDB. An event that cannot be written is a log
- * line, never a reason to wait.
+ * and for what people must be able to look up later also an item in DynamoDB, when that answers: an event is never a
+ * reason to wait.
  */
 import { ulid } from 'ulid';
 import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
 import { boundedDetails, type EventDetails, type EventKind } from '../core/model/cluster-event.ts';
+import { EventOutbox } from './event-outbox.ts';
 
 export type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -32,17 +33,15 @@ export function createLog(base: Record<string, unknown>, least: Level = 'info'):
   };
 }
 
-/** Events in flight at once; more are logged and dropped. */
-const maxPendingEvents = 100;
-
 export function createEmit(deps: { store: ClusterStore; log: Log; who: string }): Emit {
-  let pending = 0;
+  const outbox = new EventOutbox({
+    store: deps.store,
+    log: (message, fields) => deps.log('warn', message, fields),
+  });
   return (kind, message, fields = {}) => {
     const { details, ...rest } = fields;
     deps.log('info', kind, { ...rest, ...details, detail: message });
-    if (pending >= maxPendingEvents) return;
-    pending += 1;
-    const event = {
+    outbox.add({
       id: ulid(),
       kind,
       time: new Date().toISOString(),
@@ -52,15 +51,6 @@ export function createEmit(deps: { store: ClusterStore; log: Log; who: string })
       operation: fields.operation ?? null,
       message,
       ...(details === undefined ? {} : { details: boundedDetails(details) }),
-    };
-    void deps.store
-      .putEvent(event, { timeoutMs: 2_000 })
-      .then((answer) => {
-        if (answer.kind !== 'ok')
-          deps.log('warn', 'event not written', { event: kind, error_kind: answer.kind });
-      })
-      .finally(() => {
-        pending -= 1;
-      });
+    });
   };
 }

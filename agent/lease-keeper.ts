@@ -3,52 +3,32 @@
  * deadlines and says when a stage of the fence begins. Upholds L3: the deadline counts from *before* a renewal is sent,
  * and only an acknowledged renewal moves it; once a release was sent, nothing but a write sent later proves the lease again; and
  * a lease that is lost leaves the guard armed until PostgreSQL is known to be down. Upholds L5: after a gap in this loop the lease
- * counts as not proven until a renewal that was sent since is acknowledged. It never waits for anything but its own store calls, so that no long
+ * counts as not proven until a renewal that was sent since is acknowledged. Where DynamoDB does not answer, the promises of all members
+ * do for a renewal (F1), and this node keeps its own promises (F2). It never waits for anything but its own calls, so that no long
  * action of this host can delay a renewal.
  */
-import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
+import type { FailsafeAnswer, FailsafeAsk } from '../core/lease/failsafe.ts';
 import {
   fenceBudget,
   type Hold,
   type HoldStage,
   holdStage,
   type LeaseWatch,
-  nextStageAtMs,
   readIntervalMs,
   renewed,
   startWatch,
   watched,
 } from '../core/lease/lease-clock.ts';
-import { type LeaseWrite, recogniseWrite, renew, type Writer } from '../core/lease/lease-write.ts';
+import { type LeaseWrite, recogniseWrite, renew } from '../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../core/model/cluster-record.ts';
-import type { Lease, NodeId } from '../core/model/lease.ts';
+import type { Lease } from '../core/model/lease.ts';
+import { FailsafeAsker, noFailsafe } from './failsafe-asker.ts';
 import { leaseFacts } from './lease-facts.ts';
+import type { LeaseKeeperDeps, LeaseView, LeaseWriteOutcome } from './lease-keeper-deps.ts';
 import { LoopWatch } from './loop-watch.ts';
+import { PromiseBook } from './promise-book.ts';
+import { StageTimer } from './stage-timer.ts';
 import { Waiters } from './waiters.ts';
-
-export interface LeaseView {
-  readonly headRead: boolean;
-  readonly record: ClusterRecord | null;
-  readonly watch: LeaseWatch;
-  readonly holdStage: HoldStage;
-}
-
-export interface LeaseKeeperDeps {
-  readonly store: ClusterStore;
-  readonly writer: Writer;
-  /** A clock that counts suspension, in ms. */
-  readonly now: () => number;
-  /** What the holder wants said in its renewals now; null: it lets this lease run out. */
-  readonly renewalChange: (lease: Lease) => { members?: readonly NodeId[]; timeline?: number } | null;
-  /** The hold moved: the guard must know (null: nothing to guard). And: no lease is held, and PostgreSQL is down or a standby. */
-  readonly onHold: (hold: Hold | null) => void;
-  readonly onNotWritable?: () => void;
-  /** A renewal was acknowledged, or the lease changed by our hand: wake the others. */
-  readonly onBaton: () => void;
-  /** Something that a decision rests on may have changed. */
-  readonly onChange: () => void;
-  readonly log: (message: string, fields: Record<string, unknown>) => void;
-}
 
 /** When a call was sent: by the clock, by the order of this agent's calls, and how much had been learned by then. */
 interface Sent {
@@ -56,12 +36,6 @@ interface Sent {
   readonly order: number;
   readonly learned: number;
 }
-
-/** What became of a write that this agent made to the lease. */
-export type LeaseWriteOutcome =
-  | { readonly kind: 'done'; readonly lease: Lease }
-  | { readonly kind: 'refused' }
-  | { readonly kind: 'uncertain'; readonly message: string };
 
 const defaultHeartbeatMs = 500;
 const holderReadsEveryBeats = 4;
@@ -83,6 +57,7 @@ export class LeaseKeeper {
   /** Rises with each change of what is known of the lease. */
   #learned = 0;
   #headRead = false;
+  #answeredMs: number | null = null;
   /** What `onChange` was last told of. */
   #told = '';
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -93,15 +68,28 @@ export class LeaseKeeper {
   #closed = false;
   #heartbeat: NodeJS.Timeout | null = null;
   #readTimer: NodeJS.Timeout | null = null;
-  #stageTimer: NodeJS.Timeout | null = null;
+  readonly #stageTimer: StageTimer;
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #waiters = new Waiters();
   readonly #loop = new LoopWatch();
   #gapped = false; // The loop stood still, and no renewal that was sent since has been acknowledged.
+  readonly #asker: FailsafeAsker;
+  readonly #promises: PromiseBook;
 
   constructor(deps: LeaseKeeperDeps) {
     this.#deps = deps;
     this.#watch = startWatch(deps.now());
+    this.#stageTimer = new StageTimer(deps.now);
+    this.#promises = new PromiseBook(deps.now, deps.log);
+    this.#asker = new FailsafeAsker({
+      ...{ ...noFailsafe, ...deps.failsafe, ...deps },
+      facts: () => ({ record: this.#record, lease: this.#watch.lease, hold: this.#hold }),
+      letsGo: (lease) => deps.renewalChange(lease) === null,
+      extend: (...by) => {
+        this.#setHold(renewed(this.#hold, ...by));
+        this.#notify();
+      },
+    });
   }
 
   start(): void {
@@ -111,9 +99,11 @@ export class LeaseKeeper {
 
   stop(): void {
     this.#closed = true;
-    for (const timer of [this.#heartbeat, this.#readTimer, this.#stageTimer, this.#retryTimer]) {
+    for (const timer of [this.#heartbeat, this.#readTimer, this.#retryTimer]) {
       if (timer !== null) clearTimeout(timer);
     }
+    this.#stageTimer.stop();
+    this.#asker.stop();
     this.#waiters.close();
   }
 
@@ -124,7 +114,16 @@ export class LeaseKeeper {
       record: this.#record,
       watch: this.#watch,
       holdStage: this.#stage(),
+      answeredMs: this.#answeredMs,
+      failsafe: this.#asker.view(),
+      heldBack: this.#promises.heldBack(this.#ttlMs()),
     };
+  }
+
+  /** Another node that holds the lease asks this one not to take over. `registeredElsewhere`: this node id is another host's now. */
+  answerFailsafe(ask: FailsafeAsk, cluster: string, registeredElsewhere: boolean): FailsafeAnswer {
+    const member = { cluster, registeredElsewhere, node: this.#deps.writer.node, lease: this.#watch.lease };
+    return this.#promises.answer(member, ask);
   }
 
   /** This agent holds the lease as far as it knows; whether it may be relied on is `view().holdStage`. */
@@ -167,13 +166,16 @@ export class LeaseKeeper {
   /**
    * Makes one write to the lease for this host. When the outcome is unknown the lease is read back: a write that landed is recognised by its
    * values, and then renewed before it counts. A release that was sent may land at any later moment, so from then on the lease counts as not
-   * proven, until a write that was sent later is acknowledged: that one makes the release's condition fail for good.
+   * proven, until a write that was sent later is acknowledged: that one makes the release's condition fail for good. What a
+   * promise forbids is not sent.
    */
   async write(write: LeaseWrite, timeoutMs = 1_000): Promise<LeaseWriteOutcome> {
+    if (this.#promises.sends(write, this.#watch.lease, this.#ttlMs()) !== null) return { kind: 'refused' };
     const sent = this.#send();
     if (write.kind === 'release') {
       this.#proofOrder = sent.order;
       this.#setHold(null);
+      this.#asker.ended('the lease is released');
     }
     const answer = await this.#deps.store.writeLease(write, { timeoutMs });
     if (answer.kind === 'ok') {
@@ -226,6 +228,7 @@ export class LeaseKeeper {
     const proves = !['seal', 'fence', 'release', 'name-successor'].includes(write.kind);
     if (proves && sent.order > this.#proofOrder) {
       this.#setHold(renewed(this.#hold, lease.epoch, sent.atMs, lease.ttlMs));
+      this.#asker.acknowledged(sent.order);
     }
     this.#learn(this.#record, lease, sent);
     this.#deps.onBaton();
@@ -251,6 +254,7 @@ export class LeaseKeeper {
     this.#proofOrder = this.#calls;
     this.#gapped = this.#hold !== null;
     this.#deps.log('loop gap', { ms: Math.round(ms), holder: this.isHolder() });
+    this.#asker.gapped();
     void this.#renew();
     this.readNow();
   }
@@ -268,10 +272,7 @@ export class LeaseKeeper {
     if (!this.#reading && this.#isReadDue()) this.readNow();
   }
 
-  /**
-   * A watcher reads once a heartbeat; the wake-up at a renewal has usually made it do so just before. The holder learns the lease
-   * from its own renewals, and reads for the record's sake.
-   */
+  /** A watcher reads once a heartbeat; a wake-up has usually made it do so. The holder learns from its renewals, and reads for the record. */
   #isReadDue(): boolean {
     const age = this.#deps.now() - this.#readAtMs;
     return age >= this.#heartbeatMs() * (this.isHolder() ? holderReadsEveryBeats : 0.7);
@@ -286,6 +287,7 @@ export class LeaseKeeper {
     const sent = this.#send();
     try {
       const write = renew(lease, this.#deps.writer, change);
+      if (write.set.members !== undefined) this.#asker.offers(sent.order, write.set.members);
       const answer = await this.#deps.store.writeLease(write, { timeoutMs: this.#budget().attemptTimeoutMs });
       if (this.#closed) return;
       if (answer.kind === 'ok') this.#wrote(write, answer.value, sent);
@@ -301,6 +303,7 @@ export class LeaseKeeper {
 
   /** The lease is another's, sealed, or was passed on by this agent itself meanwhile. Only a read tells. */
   async #renewalRefused(renewing: Lease): Promise<void> {
+    this.#asker.refused();
     const known = this.#watch.lease;
     const passedOn = known === null || known.epoch !== renewing.epoch || known.state !== 'held';
     if (passedOn) return;
@@ -310,9 +313,11 @@ export class LeaseKeeper {
 
   #renewalFailed(kind: string, message: string): void {
     this.#deps.log('renewal failed', { error_kind: kind, error: message });
+    this.#asker.renewalFailed();
     const stage = this.#stage();
-    // At once again, not at the next heartbeat: the deadline does not move.
-    if (this.#retryTimer === null && stage !== 'none' && stage !== 'expired') {
+    // At once again, not at the next heartbeat: the deadline does not move, but by the promises of all members.
+    const moves = this.#asker.view().active && !this.#gapped;
+    if (this.#retryTimer === null && stage !== 'none' && stage !== 'expired' && !moves) {
       this.#retryTimer = setTimeout(() => {
         this.#retryTimer = null;
         void this.#renew();
@@ -348,12 +353,14 @@ export class LeaseKeeper {
   #learn(record: ClusterRecord | null, lease: Lease | null, sent: Sent): void {
     if (this.#closed) return;
     this.#headRead = true;
+    this.#answeredMs = this.#deps.now();
     if (record !== null && (this.#record === null || record.version >= this.#record.version)) {
       this.#record = record;
     }
     const watch = watched(this.#watch, lease, this.#deps.now(), sent.learned === this.#learned);
     if (watch !== this.#watch) this.#learned += 1;
     this.#watch = watch;
+    this.#promises.saw(watch.lease);
     if (!this.isHolder() && this.#hold !== null) this.#lose();
     this.#notify();
   }
@@ -370,25 +377,18 @@ export class LeaseKeeper {
   /** The guard stays armed: this agent may die before it has ended PostgreSQL. `notWritable` disarms it. */
   #lose(): void {
     this.#hold = null;
+    this.#asker.ended('the lease is lost');
     this.#armStage();
   }
 
-  /** A timer for the next stage of the fence: it fires also when every store call hangs. */
   #armStage(): void {
-    if (this.#stageTimer !== null) clearTimeout(this.#stageTimer);
-    const nowMs = this.#deps.now();
-    const atMs = nextStageAtMs(this.#hold, nowMs);
-    if (atMs === null || this.#closed) return;
-    this.#stageTimer = setTimeout(
-      () => {
-        this.#notify();
-        this.#armStage();
-      },
-      Math.max(1, atMs - nowMs + 1),
-    );
+    this.#stageTimer.arm(this.#hold, () => {
+      if (holdStage(this.#hold, this.#deps.now()) === 'expired') this.#asker.ended('the deadline has passed');
+      this.#notify();
+    });
   }
 
-  /** Who waits is always asked; `onChange` hears only of what a decision can depend on, and a renewal's `seq` is not that. */
+  /** Who waits is always asked; `onChange` hears only of what a decision can depend on. */
   #notify(): void {
     this.#waiters.ask();
     const text = leaseFacts(this.#headRead, this.#record, this.#watch.lease, this.#stage());

@@ -1,14 +1,18 @@
 /**
- * The agent's HTTP endpoint: health checks as Patroni defines them (`core/host/health.ts` decides) and `/patroni`, the
- * node's state as JSON. Every answer is computed when it is asked; nothing here waits for PostgreSQL or DynamoDB.
+ * The agent's HTTP endpoint: health checks as Patroni defines them (`core/host/health.ts` decides) `/patroni`, the
+ * node's state as JSON, and `/metrics`; POSTs go to the peer channel. Every answer is computed when it is asked; nothing here waits for PostgreSQL or DynamoDB.
  */
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type HealthFacts, healthAnswer } from '../core/host/health.ts';
 
 export interface RestServerDeps {
   readonly host: string;
   readonly port: number;
   readonly facts: () => HealthFacts;
+  /** POSTs of other agents: false when the path is none of theirs. */
+  readonly take?: (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
+  /** `/metrics` in Prometheus' text format; absent: no such path. */
+  readonly metrics?: () => string;
   /** What `/patroni` and the body of the health checks say. */
   readonly status: () => object;
 }
@@ -24,6 +28,7 @@ const requestTimeoutMs = 5_000;
 export async function startRestServer(deps: RestServerDeps): Promise<RestServer> {
   const server: Server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
+    if (deps.take?.(url.pathname, request, response)) return;
     if (!['GET', 'HEAD', 'OPTIONS'].includes(request.method ?? '')) {
       reply(response, 501, {
         error: `method ${request.method} is not supported`,
@@ -35,6 +40,8 @@ export async function startRestServer(deps: RestServerDeps): Promise<RestServer>
     const bodyless = request.method !== 'GET';
     if (answer !== 'notFound') reply(response, answer, bodyless ? null : deps.status());
     else if (url.pathname === '/patroni') reply(response, 200, bodyless ? null : deps.status());
+    else if (url.pathname === '/metrics' && deps.metrics !== undefined)
+      replyText(response, bodyless ? '' : deps.metrics());
     else reply(response, 404, { error: `no such path: ${url.pathname}` });
   });
   server.maxConnections = maxConnections;
@@ -53,6 +60,15 @@ export async function startRestServer(deps: RestServerDeps): Promise<RestServer>
       server.closeAllConnections();
     },
   };
+}
+
+/** Prometheus' text exposition format. */
+function replyText(response: ServerResponse, text: string): void {
+  response.writeHead(200, {
+    'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+    'content-length': Buffer.byteLength(text),
+  });
+  response.end(text);
 }
 
 function reply(response: ServerResponse, status: number, body: object | null): void {

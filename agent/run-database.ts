@@ -13,6 +13,7 @@ import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { uptimeMs } from '../adapters/clock.ts';
 import { isProcessAlive } from '../adapters/process.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
+import { renderMetrics } from '../core/host/metrics.ts';
 import type { DatabaseHostConfig } from '../core/model/host-config.ts';
 import type { Lease } from '../core/model/lease.ts';
 import type { NodeReport } from '../core/model/node-report.ts';
@@ -23,7 +24,9 @@ import { createControlPlaneClients } from './control-plane-clients.ts';
 import { listenForControl } from './control-socket.ts';
 import { DatabaseHost } from './database/database-host.ts';
 import { databaseExecutors } from './database/executors.ts';
+import { failsafeChannel, peerLinkOf } from './database/failsafe-channel.ts';
 import { HealthWatch } from './database/health-watch.ts';
+import { metricsOf } from './database/metrics-of.ts';
 import type { OrderContext } from './database/orders.ts';
 import { postgresFor } from './database/postgres-for.ts';
 import { resumeJournal } from './database/resume-journal.ts';
@@ -42,6 +45,7 @@ import {
   stateFolder,
   watchdogMarkPath,
 } from './paths.ts';
+import type { PeerLink } from './peer-link.ts';
 import { startRestServer } from './rest-server.ts';
 import { WakeSignal } from './wake-signal.ts';
 import { Watchdog } from './watchdog.ts';
@@ -70,6 +74,8 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
     port: config.restPort,
     facts: () => host.health(),
     status: () => describe(host.report(), keeper),
+    take: agent.peers.take,
+    metrics: () => renderMetrics(metricsOf(context, host.report())),
   });
   agent.listensOn(rest.port);
   writeAgentFile(config, { restPort: rest.port, wakePort: wakeUp.port });
@@ -100,6 +106,7 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   keeper.stop();
   control.close();
   rest.close();
+  agent.peers.close();
   wakeUp.close();
   server.node.close();
   return 0;
@@ -112,6 +119,7 @@ interface Agent {
   readonly host: DatabaseHost;
   readonly runner: ActionRunner;
   readonly health: HealthWatch;
+  readonly peers: PeerLink;
   readonly listensOn: (restPort: number) => void;
 }
 
@@ -170,12 +178,9 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const guard = guardFor(config);
   const watchdog = new Watchdog({ path: config.watchdog, mark: watchdogMarkPath(config), log });
   const wakeSignal = new WakeSignal();
+  const { host: address, wakePort, cluster, node, secrets } = config;
   const wakeUp = await createWakeUp({
-    host: config.host,
-    port: config.wakePort,
-    secret: config.secrets.cluster,
-    cluster: config.cluster,
-    node: config.node,
+    ...{ host: address, port: wakePort, secret: secrets.cluster, cluster, node },
     onWake: () => {
       wakeSignal.fire();
       keeper.readNow();
@@ -195,6 +200,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     onNotWritable: () => watchdog.notWritable(),
     onBaton: () => wakeUp.wake('lease'),
     onChange: () => host.onLease(),
+    failsafe: failsafeChannel(config.cluster, () => ({ peers, keeper, emit: context.emit })),
     log: (message, fields) => log('warn', message, fields),
   });
   const directory = new NodeDirectory({ store, wakeUp, self: config.node });
@@ -249,10 +255,11 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     onProgress: () => wakeUp.wake('action'),
   });
   const host: DatabaseHost = new DatabaseHost(context, runner);
+  const peers = peerLinkOf({ config, keeper, runner, directory });
   const listensOn = (port: number): void => {
     restPort = port;
   };
-  return { context, guard, watchdog, host, runner, health, listensOn };
+  return { context, guard, watchdog, host, runner, health, peers, listensOn };
 }
 
 function guardFor(config: DatabaseHostConfig): Guard {
@@ -277,7 +284,7 @@ function renewalChange(lease: Lease, keeper: LeaseKeeper, server: Server) {
 }
 
 function describe(report: NodeReport | null, keeper: LeaseKeeper): object {
-  const { watch, holdStage } = keeper.view();
+  const { watch, holdStage, failsafe } = keeper.view();
   return {
     state: report?.postgres ?? 'unknown',
     role: report?.role ?? 'none',
@@ -285,6 +292,7 @@ function describe(report: NodeReport | null, keeper: LeaseKeeper): object {
     server_version: report?.version ?? '',
     xlog: { location: report?.lsn == null ? null : Number(report.lsn) },
     lease: { holder: watch.lease?.holder ?? null, epoch: watch.lease?.epoch ?? null, stage: holdStage },
+    failsafe_mode_is_active: failsafe.active,
     detail: report?.detail ?? '',
   };
 }

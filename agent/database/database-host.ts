@@ -208,7 +208,7 @@ export class DatabaseHost {
 
   #state(look: Look): HostState {
     const { keeper, disk, config, writer, now } = this.#context;
-    const { headRead, record, watch, holdStage } = keeper.view();
+    const { headRead, record, watch, holdStage, heldBack } = keeper.view();
     disk.reload();
     const facts = disk.facts();
     const holder = watch.lease?.holder ?? '';
@@ -221,6 +221,7 @@ export class DatabaseHost {
       record,
       watch,
       holdStage,
+      heldBack: heldBack !== null,
       postgres: look.postgres,
       disk: {
         dataDirectory: look.dataDirectory,

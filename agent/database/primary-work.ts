@@ -1,7 +1,8 @@
 /**
  * Becoming and being primary: promotion, recording the epoch, slots for every member, restart in place. Shared by the
  * workflow's actions and the agent's own decisions, so that there is one way to become writable. Upholds H1: nothing
- * here makes PostgreSQL writable unless the lease is held, proven on this host's clock, at an epoch that is not barred.
+ * here makes PostgreSQL writable unless the lease is held, proven on this host's clock, at an epoch that is not barred; and F2: a
+ * promise to a former holder is kept.
  */
 import { createStandbySignal } from '../../adapters/postgres/configuration.ts';
 import type { WritableResult } from '../../adapters/postgres/promote.ts';
@@ -56,6 +57,19 @@ export async function prepareToPromote(context: HostContext): Promise<string | n
   return reserved.kind === 'refused' ? reserved.reason : null;
 }
 
+/** The host's clock goes in steps. */
+const clockStepMs = 20;
+
+/** Waits until no promise to a former holder forbids taking over, which is within ttl' by itself: nobody asks a holder. */
+export async function untilNotHeldBack(context: HostContext, say: (line: string) => void): Promise<void> {
+  const { keeper, now } = context;
+  const back = keeper.view().heldBack;
+  if (back === null) return;
+  const waitMs = Math.max(1, back.untilMs - now() + clockStepMs);
+  say(`waits ${Math.round(waitMs)} ms: ${back.rule}`);
+  await keeper.until(() => keeper.view().heldBack === null, waitMs);
+}
+
 /** Promotes this standby under a lease that it holds, and records the epoch before a client may enter. */
 export async function promoteUnderLease(
   context: HostContext,
@@ -65,10 +79,13 @@ export async function promoteUnderLease(
   const lease = keeper.view().watch.lease;
   if (lease === null || !mayOpen(context))
     return { kind: 'failed', reason: 'the lease is not held at this instant' };
+  await untilNotHeldBack(context, say);
   if (context.disk.facts().dataEpoch !== lease.epoch) context.disk.enterEpoch(lease.epoch);
   const refused = await prepareToPromote(context);
   if (refused !== null) return { kind: 'failed', reason: refused };
   if (!mayOpen(context)) return { kind: 'failed', reason: 'the lease was lost before the promotion' };
+  const back = keeper.view().heldBack;
+  if (back !== null) return { kind: 'failed', reason: `held back from promoting: ${back.rule}` };
   const ordered = await server.node.promote();
   if (ordered.kind === 'failed') return { kind: 'failed', reason: ordered.reason };
   const writable = await server.node.awaitWritable(promoteTimeoutMs);

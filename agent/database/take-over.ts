@@ -8,7 +8,7 @@ import { formatLsn, type Lsn, parseLsn } from '../../core/model/lsn.ts';
 import type { Action } from '../../core/model/operation.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
 import type { HostContext } from './host-context.ts';
-import { prepareToPromote, promoteUnderLease } from './primary-work.ts';
+import { prepareToPromote, promoteUnderLease, untilNotHeldBack } from './primary-work.ts';
 import { startStandby } from './standby-work.ts';
 import { writeFresh } from './write-fresh.ts';
 
@@ -81,6 +81,8 @@ async function takeLease(
   run: ActionContext,
 ): Promise<ActionOutcome | null> {
   const { keeper, writer } = context;
+  // A lease that was sealed: its holder may rely on a promise of this node for as long.
+  if (keeper.view().watch.lease?.state === 'sealed') await untilNotHeldBack(context, run.say);
   const seen = keeper.view().watch.lease;
   if (seen === null) return failed('lease-lost', 'the lease vanished', { neverPromoted: true });
   const ready = await readyToPromote(context, seen.releasedAtLsn);

@@ -24,6 +24,7 @@ import { standbyRules } from './standby-rules.ts';
 
 function maySealNow(state: HostState): boolean {
   return (
+    !state.heldBack &&
     maySeal(state.watch, state.node, state.watch.sinceMs + state.silentMs) &&
     (state.watch.lease?.epoch ?? 0) >= state.disk.highestEpoch
   );

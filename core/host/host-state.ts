@@ -60,6 +60,8 @@ export interface HostState {
   readonly recovery: RecoveryView;
   /** How long ago this agent asked for a hand-over of its own lease, in ms; very long when it never did. */
   readonly handOverAskedForMs: number;
+  /** This node has promised the holder not to take over, or may have before its agent started (`core/lease/promises.ts`). */
+  readonly heldBack: boolean;
   /** How often PostgreSQL was restarted in place since it last ran for a while. */
   readonly restartsInPlace: number;
   /** How long PostgreSQL has not been running as it should, in ms. */

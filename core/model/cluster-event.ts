@@ -15,6 +15,8 @@ export type EventKind =
   | 'lease_acquired'
   | 'lease_fenced'
   | 'epoch_regressed'
+  | 'failsafe_entered'
+  | 'failsafe_left'
   | 'postgres_started'
   | 'postgres_exited'
   | 'postgres_fenced'

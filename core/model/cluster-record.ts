@@ -51,6 +51,8 @@ export interface ClusterSpec {
   readonly keptDataDirectories: number;
   /** What EC2 is asked to do with a host that gives no proof that it is down. */
   readonly fencing: FencingChoice;
+  /** While DynamoDB does not answer the primary stays writable with the promises of all members. */
+  readonly failsafe: boolean;
 }
 
 /** What one epoch was: recorded before a client may enter. */
@@ -129,6 +131,7 @@ export const defaultSpec: ClusterSpec = {
   joinTimeoutMs: 300_000,
   keptDataDirectories: 1,
   fencing: { mode: 'stop' },
+  failsafe: true,
 };
 
 export function epochRecord(record: ClusterRecord, epoch: number): EpochRecord | null {

@@ -9,7 +9,7 @@ export interface HostSecrets {
   /** PostgreSQL's superuser, which clients of the embedded runtime use too. */
   readonly superuser: { readonly name: string; readonly password: string };
   readonly replication: { readonly name: string; readonly password: string };
-  /** Authenticates the wake-up datagram between agents. */
+  /** Authenticates what agents say to one another: wake-up datagrams and the peer channel. */
   readonly cluster: string;
 }
 

@@ -81,6 +81,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
     'synchronous',
     'limits',
     'fencing',
+    'failsafe',
     'actions',
     'settings',
   ]);
@@ -146,7 +147,7 @@ function readSpec(fields: Fields, nodeCount: number): ClusterSpec {
     'keptDataDirectories',
   ]);
   const limit = (
-    key: Exclude<keyof ClusterSpec, 'sync' | 'fencing'>,
+    key: Exclude<keyof ClusterSpec, 'sync' | 'fencing' | 'failsafe'>,
     least: number,
     most: number,
     fallback = defaultSpec[key],
@@ -160,6 +161,7 @@ function readSpec(fields: Fields, nodeCount: number): ClusterSpec {
     joinTimeoutMs: limit('joinTimeoutMs', 1, mostMs),
     keptDataDirectories: limit('keptDataDirectories', 1, 100),
     fencing: readOptional(fields['fencing'], 'fencing', readFencing, defaultSpec.fencing),
+    failsafe: readBoolean(given(fields['failsafe'], defaultSpec.failsafe), 'failsafe'),
   };
   if (spec.maxNodes < nodeCount) {
     throw new InvalidInput('limits.maxNodes', spec.maxNodes, `at least ${nodeCount}, the number of nodes`);

@@ -29,6 +29,8 @@ const known: Readonly<Record<EventKind, true>> = {
   lease_acquired: true,
   lease_fenced: true,
   epoch_regressed: true,
+  failsafe_entered: true,
+  failsafe_left: true,
   postgres_started: true,
   postgres_exited: true,
   postgres_fenced: true,

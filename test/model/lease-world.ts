@@ -7,40 +7,13 @@
  * What a host does beyond core/lease is kept as permissive as the design allows: it gives up its hold only when a renewal is
  * refused, when it stops PostgreSQL to release, or when it is fenced by proof.
  */
-import {
-  type Hold,
-  holdStage,
-  type LeaseWatch,
-  maySeal,
-  renewed,
-  startWatch,
-  watched,
-} from '../../core/lease/lease-clock.ts';
+import { holdStage, maySeal, renewed, startWatch, watched } from '../../core/lease/lease-clock.ts';
 import * as writes from '../../core/lease/lease-write.ts';
+import { heldBack, isHeldBackFrom, sawLease, sendsWrite, startPromises } from '../../core/lease/promises.ts';
 import { asynchronous, type Lease } from '../../core/model/lease.ts';
 import { lsnOf } from '../../core/model/lsn.ts';
-
-export class InvariantBroken extends Error {
-  override name = 'InvariantBroken';
-}
-
-export interface Host {
-  readonly id: string;
-  readonly rate: number;
-  readonly offsetMs: number;
-  incarnation: string;
-  alive: boolean;
-  /** Until when PostgreSQL accepts writes; survives the agent, because the guard knows it too. */
-  hold: Hold | null;
-  /** Fenced by proof, durably: no hold of this epoch or an older one is ever taken again. */
-  barredEpoch: number;
-  /** Answers to what was sent before count no more: PostgreSQL was stopped, to release, at that message. */
-  stoppedAt: number;
-  watch: LeaseWatch;
-  /** The last message that had been sent when the watch changed. */
-  watchedAt: number;
-  known: Lease | null;
-}
+import { FailsafeLine } from './failsafe-line.ts';
+import { type Host, type HostClock, InvariantBroken, type Transit } from './world-host.ts';
 
 interface Request {
   readonly ordinal: number;
@@ -60,14 +33,6 @@ interface Response {
   readonly refused: boolean;
 }
 
-/** `instant`: request and answer arrive now. Else the request, or only its answer, stays under way, or the answer is lost. */
-export type Transit = 'instant' | 'request-late' | 'answer-late' | 'answer-lost' | 'twice';
-
-export interface HostClock {
-  readonly rate: number;
-  readonly offsetMs: number;
-}
-
 const granularityMs = 10;
 const mostUnderWay = 30;
 
@@ -79,6 +44,7 @@ export class LeaseWorld {
   requests: Request[] = [];
   responses: Response[] = [];
   lease: Lease | null = null;
+  readonly failsafe = new FailsafeLine(this);
   readonly #holders = new Map<number, string>();
   #trueMs = 0;
   #ordinal = 0;
@@ -97,8 +63,15 @@ export class LeaseWorld {
       watch: startWatch(0),
       watchedAt: 0,
       known: null,
+      promises: startPromises(0),
+      offered: [],
+      refused: false,
     }));
-    for (const host of this.hosts) host.watch = startWatch(this.clock(host));
+    for (const host of this.hosts) {
+      host.watch = startWatch(this.clock(host));
+      // Their agents have run for long; what one that has just started must not do is tried by `restart`.
+      host.promises = startPromises(this.clock(host) - 10 * ttlMs);
+    }
   }
 
   clock(host: Host): number {
@@ -112,6 +85,11 @@ export class LeaseWorld {
   isWritable(host: Host): boolean {
     const stage = holdStage(host.hold, this.clock(host));
     return stage !== 'none' && stage !== 'expired';
+  }
+
+  nextOrdinal(): number {
+    this.#ordinal += 1;
+    return this.#ordinal;
   }
 
   read(host: Host, transit: Transit): void {
@@ -132,6 +110,7 @@ export class LeaseWorld {
     const members = this.hosts
       .map(({ id }) => id)
       .filter((id) => id === lease.holder || this.#ordinal % 2 === 0);
+    host.offered = [...host.offered, { ordinal: this.#ordinal + 1, members }];
     this.#send(host, writes.renew(lease, writer(host), { members }), lease, transit);
   }
 
@@ -160,7 +139,11 @@ export class LeaseWorld {
   }
 
   mayBeSealedBy(host: Host): boolean {
-    return host.alive && maySeal(host.watch, host.id, this.clock(host));
+    return host.alive && maySeal(host.watch, host.id, this.clock(host)) && !this.#isHeldBack(host);
+  }
+
+  #isHeldBack(host: Host): boolean {
+    return heldBack(host.promises, this.ttlMs, this.clock(host)) !== null;
   }
 
   seal(host: Host, transit: Transit): void {
@@ -198,6 +181,9 @@ export class LeaseWorld {
     host.known = null;
     host.watch = startWatch(this.clock(host));
     host.watchedAt = this.#ordinal;
+    host.promises = startPromises(this.clock(host));
+    host.offered = [];
+    host.refused = false;
   }
 
   /** Lets the request at `index` land; it stays under way when it is to land twice. */
@@ -223,6 +209,10 @@ export class LeaseWorld {
     transit: Transit,
     armedFor: string | null = null,
   ): void {
+    if (write !== null) {
+      if (isHeldBackFrom(write, host.watch.lease) && this.#isHeldBack(host)) return;
+      host.promises = sendsWrite(host.promises, write);
+    }
     this.#ordinal += 1;
     const { id, incarnation } = host;
     const sentAtMs = this.clock(host);
@@ -264,17 +254,21 @@ export class LeaseWorld {
     if (refused) {
       // Gone, whatever else: at once.
       const plain = request.write?.kind === 'renew' && request.write.set.members === undefined;
+      if (request.write?.kind === 'renew') host.refused = true;
       if (plain && host.hold?.epoch === request.decidedOn?.epoch) host.hold = null;
       return;
     }
     const watch = watched(host.watch, lease, nowMs, request.ordinal > host.watchedAt);
     if (watch !== host.watch) host.watchedAt = this.#ordinal;
     host.watch = watch;
+    host.promises = sawLease(host.promises, watch.lease);
     if (lease !== null && (host.known === null || isNewer(lease, host.known))) host.known = lease;
     if (this.#grants(host, request, lease) && lease !== null) {
       host.hold = renewed(host.hold, lease.epoch, request.sentAtMs, lease.ttlMs);
+      host.refused = false;
+      host.offered = host.offered.filter(({ ordinal }) => ordinal > request.ordinal);
     }
-    this.#checkWritable();
+    this.checkWritable();
   }
 
   /** Whether this acknowledgement lets PostgreSQL accept writes. */
@@ -294,7 +288,7 @@ export class LeaseWorld {
     return host;
   }
 
-  #checkWritable(): void {
+  checkWritable(): void {
     const writable = this.hosts.filter((host) => this.isWritable(host));
     require(writable.length <=
       1, `writable at once: ${writable.map(({ id, hold }) => `${id}@${hold?.epoch}`).join(' ')}`);

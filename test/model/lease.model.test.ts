@@ -1,12 +1,14 @@
 /**
  * The lease under every order of events that fast-check thinks of: L1 (one holder an epoch), L2 (a delayed write never lands on
- * a newer state), L3 (two hosts are never writable at once) and L4 (never sealed before the holder's deadline), with clocks that
- * drift by up to 1 % and messages that are late, lost or doubled. The world itself checks each event.
+ * a newer state), L3 (two hosts are never writable at once), L4 (never sealed before the holder's deadline) and F1 and F2 (a hold
+ * that rests on promises is nobody else's), with clocks that drift by up to 1 % and messages that are late, lost or doubled. The
+ * world itself checks each event.
  */
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Lease } from '../../core/model/lease.ts';
-import { type Host, type HostClock, LeaseWorld, type Transit } from './lease-world.ts';
+import { LeaseWorld } from './lease-world.ts';
+import type { Host, HostClock, Transit } from './world-host.ts';
 
 type World = LeaseWorld;
 type Command = fc.Command<object, World>;
@@ -123,6 +125,12 @@ const fenceByStop = withLease(
   (world, host, lease, transit) => world.fence(host, lease, true, transit),
 );
 
+const ask = withLease(
+  'ask',
+  (lease, host) => mine(lease, host) && mayBeHeld(lease, host),
+  (world, host, lease, transit) => world.failsafe.ask(host, lease, transit),
+);
+
 const restart = worldCommand('restart', (world, index) => {
   const host = world.hosts[index % world.hosts.length];
   if (host === undefined) return;
@@ -192,6 +200,9 @@ const weighted: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [1, fenceByBar],
   [1, fenceByStop],
   [2, restart],
+  [4, ask],
+  [2, worldCommand('land-question', (world, index) => world.failsafe.landQuestion(index))],
+  [2, worldCommand('deliver-promise', (world, index) => world.failsafe.deliverAnswer(index))],
   [3, worldCommand('land', (world, index) => world.land(index, false))],
   [1, worldCommand('land-again', (world, index) => world.land(index, true))],
   [3, worldCommand('deliver', (world, index) => world.deliver(index))],
@@ -223,10 +234,50 @@ describe('the lease', () => {
       (hostClocks, ttlMs, run) => {
         const world = started(hostClocks, ttlMs);
         fc.modelRun(() => ({ model: {}, real: world }), run);
+        landed.set('extension', (landed.get('extension') ?? 0) + world.failsafe.extensions);
+        landed.set('refusal', (landed.get('refusal') ?? 0) + world.failsafe.refusals);
         for (const [kind, count] of world.landed) landed.set(kind, (landed.get(kind) ?? 0) + count);
       },
     );
     fc.assert(property, { numRuns: Number(process.env['LEASE_MODEL_RUNS'] ?? 6000) });
+  });
+
+  test('keeps its invariants when a seal outlives the agent that sent it, and the new agent is asked', () => {
+    const world = started(
+      [1, 2, 3].map(() => ({ rate: 1, offsetMs: 0 })),
+      2_000,
+    );
+    const [holder, member] = world.hosts;
+    if (holder === undefined || member === undefined) throw new Error('no hosts');
+    world.renew(holder, holder.known as Lease, 'instant');
+    for (const host of world.hosts) world.read(host, 'instant');
+    while (!world.mayBeSealedBy(member)) world.advance(5);
+    world.seal(member, 'request-late');
+    world.restart(member);
+    world.read(member, 'instant');
+    world.failsafe.ask(holder, holder.known as Lease, 'instant');
+    expect(world.failsafe.refusals).toBe(1);
+    // Throws when the holder may write.
+    world.land(0, false);
+    expect(world.lease?.state).toBe('sealed');
+  });
+
+  test('keeps its invariants when the line gives an old promise for a new one', () => {
+    const world = started(
+      [1, 2, 3].map(() => ({ rate: 1, offsetMs: 0 })),
+      2_000,
+    );
+    const [holder, member] = world.hosts;
+    if (holder === undefined || member === undefined) throw new Error('no hosts');
+    world.renew(holder, holder.known as Lease, 'instant');
+    for (const host of world.hosts) world.read(host, 'instant');
+    world.failsafe.ask(holder, holder.known as Lease, 'answer-late');
+    world.advance(10_000);
+    world.failsafe.ask(holder, holder.known as Lease, 'request-late');
+    // An answer whose index is a multiple of five goes to the newest ask.
+    world.failsafe.deliverAnswer(0);
+    expect(world.failsafe.extensions).toBe(0);
+    expect(world.isWritable(holder)).toBe(false);
   });
 
   afterAll(() => {
@@ -240,6 +291,8 @@ describe('the lease', () => {
       'fence',
       'name-successor',
       'acquire',
+      'extension',
+      'refusal',
     ];
     for (const kind of kinds)
       expect(landed.get(kind) ?? 0, `${kind} landed too rarely to have been tested`).toBeGreaterThan(50);

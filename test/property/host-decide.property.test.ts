@@ -90,6 +90,7 @@ const anyState: fc.Arbitrary<HostState> = fc
     handOverAskedForMs: fc.constantFrom(0, Number.POSITIVE_INFINITY),
     troubledForMs: fc.constantFrom(0, 700_000),
     restartsInPlace: fc.nat(4),
+    heldBack: fc.boolean(),
     silentMs: fc.constantFrom(0, 10_000),
     unattendedMs: fc.constantFrom(0, 10_000),
     bootstrapSilentMs: fc.constantFrom(0, 10_000),

@@ -1,12 +1,15 @@
 /**
  * Three hosts with the production lease keeper on one simulated clock, over a network that delays, loses and partitions, and
  * agents that restart while PostgreSQL runs on under the guard. Around the keeper only the plainest policy: seal when allowed,
- * name oneself, acquire, sometimes release. Everything random comes from one seed. At each moment the guard's deadlines
- * say which PostgreSQL may accept writes (L3): never two.
+ * name oneself, acquire, sometimes release. The store is away now and then, for one or for all, and then the holder lives by the
+ * others' promises. Everything random comes from one seed. At each moment the guard's deadlines say which PostgreSQL may accept
+ * writes (L3, F1): never two.
  */
 import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import type { CallOptions } from '../../adapters/aws/store-answer.ts';
 import { LeaseKeeper } from '../../agent/lease-keeper.ts';
+import type { LeaseView } from '../../agent/lease-keeper-deps.ts';
+import type { FailsafeAnswer, FailsafeAsk } from '../../core/lease/failsafe.ts';
 import { type Hold, holdStage, maySeal } from '../../core/lease/lease-clock.ts';
 import * as writes from '../../core/lease/lease-write.ts';
 import { defaultSpec } from '../../core/model/cluster-record.ts';
@@ -36,8 +39,15 @@ export class LeaseCluster {
   readonly hosts: SimulatedHost[];
   readonly random: () => number;
   readonly violations: string[] = [];
-  /** Off: every message arrives, quickly. */
+  /** Off: every message arrives, quickly, but for what is said to be away below. */
   faults = true;
+  /** For whom the store is away, and who hears and says nothing on the peer channel. */
+  readonly storeAwayFor = new Set<string>();
+  readonly peersAway = new Set<string>();
+  /** How often failsafe mode was entered for longer than a heartbeat. */
+  failsafes = 0;
+  #outageUntilMs = 0;
+  readonly #answers: FailsafeAnswer[] = [];
   readonly #startedMs = Date.now();
 
   constructor(seed: number) {
@@ -57,6 +67,30 @@ export class LeaseCluster {
 
   nowMs(): number {
     return Date.now() - this.#startedMs;
+  }
+
+  /** The store is away for everybody: by itself now and then, while there are faults. */
+  isStoreAway(id: string): boolean {
+    if (this.chance(0.00005)) this.#outageUntilMs = this.nowMs() + this.between(500, 12_000);
+    return this.storeAwayFor.has(id) || (this.faults && this.nowMs() < this.#outageUntilMs);
+  }
+
+  /** A question to a member, over a network that loses, delays, and sometimes says again what was answered before. */
+  async askPeer(from: SimulatedHost, to: string, ask: FailsafeAsk, timeoutMs: number) {
+    const leg = (): number => (this.chance(0.1) ? this.between(20, 3_000) : this.between(0.2, 3));
+    const [thereMs, backMs, lost] = [leg(), leg(), this.chance(0.03)];
+    const member = this.hosts.find(({ id }) => id === to);
+    return await new Promise<FailsafeAnswer | null>((resolve) => {
+      setTimeout(() => resolve(null), timeoutMs);
+      if (this.chance(0.02)) resolve(this.#answers.find((old) => old.member === to) ?? null);
+      setTimeout(() => {
+        if (member === undefined || this.peersAway.has(to) || this.peersAway.has(from.id)) return;
+        const answer = member.answer(ask);
+        if (answer.promised) this.#answers.unshift(answer);
+        if (this.#answers.length > 10) this.#answers.pop();
+        if (!lost) setTimeout(() => resolve(answer), backMs);
+      }, thereMs);
+    });
   }
 
   checkWritable(): void {
@@ -107,6 +141,14 @@ export class SimulatedHost {
     this.#policy = setInterval(() => void this.#act(), policyEveryMs);
   }
 
+  answer(ask: FailsafeAsk): FailsafeAnswer {
+    return this.#keeper.answerFailsafe(ask, 'main', false);
+  }
+
+  view(): LeaseView {
+    return this.#keeper.view();
+  }
+
   stop(): void {
     clearInterval(this.#policy);
     this.#keeper.stop();
@@ -135,6 +177,13 @@ export class SimulatedHost {
         this.guarded = hold;
         this.#cluster.checkWritable();
       },
+      failsafe: {
+        cluster: 'main',
+        ask: (member, ask, timeoutMs) => this.#cluster.askPeer(this, member, ask, timeoutMs),
+        onFailsafe: (active) => {
+          if (active) this.#cluster.failsafes += 1;
+        },
+      },
       onBaton: () => this.#wakeOthers(),
       onChange: () => this.#cluster.checkWritable(),
       log: () => undefined,
@@ -143,7 +192,7 @@ export class SimulatedHost {
     return keeper;
   }
 
-  #restart(): void {
+  restart(): void {
     this.#keeper.stop();
     this.#busy = false;
     this.#keeper = this.#startAgent();
@@ -158,7 +207,7 @@ export class SimulatedHost {
 
   async #act(): Promise<void> {
     const cluster = this.#cluster;
-    if (cluster.chance(0.0006)) this.#restart();
+    if (cluster.chance(0.0006)) this.restart();
     if (cluster.chance(0.003)) this.#cutUntilMs = cluster.nowMs() + cluster.between(200, 6000);
     if (this.#busy) return;
     this.#busy = true;
@@ -240,7 +289,7 @@ export class SimulatedHost {
       return cluster.chance(0.4) ? cluster.between(20, 280) : cluster.between(0.5, 6);
     };
     const [thereMs, backMs] = [leg(), leg()];
-    const requestLost = cluster.chance(cut ? 0.6 : 0.02);
+    const requestLost = cluster.isStoreAway(this.id) || cluster.chance(cut ? 0.6 : 0.02);
     const answerLost = cut || cluster.chance(0.02);
     return await new Promise<T>((resolve, reject) => {
       const unreachable = { kind: 'unreachable', message: 'no answer' } as T;

@@ -11,6 +11,7 @@ const healedMs = 15_000;
 const chosen = process.env['LEASE_SIM_SEED'];
 const seeds = chosen === undefined ? Array.from({ length: 24 }, (_, index) => index + 1) : [Number(chosen)];
 let hands = 0;
+let failsafes = 0;
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -39,9 +40,11 @@ describe('three lease keepers', () => {
     const writable = cluster.hosts.filter((host) => host.isWritable()).map(({ id }) => id);
     expect(writable).toEqual([rest?.holder]);
     hands += rest?.epoch ?? 0;
+    failsafes += cluster.failsafes;
   });
 
   test.runIf(chosen === undefined)('have passed the lease on often enough to prove something', () => {
     expect(hands).toBeGreaterThan(4 * seeds.length);
+    expect(failsafes).toBeGreaterThan(seeds.length);
   });
 });

@@ -67,6 +67,7 @@ export function aPrimary(change: Changes = {}): HostState {
     record: aRecord(),
     watch: { lease: lease === undefined ? aLease() : lease, sinceMs: 1_000 },
     holdStage: 'valid',
+    heldBack: false,
     postgres: { kind: 'primary' },
     disk: {
       dataDirectory: 'present',

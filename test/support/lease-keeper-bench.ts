@@ -3,7 +3,9 @@
  * force): what the guard was told, and every call that was made.
  */
 import { expect, vi } from 'vitest';
-import { LeaseKeeper, type LeaseView } from '../../agent/lease-keeper.ts';
+import { LeaseKeeper } from '../../agent/lease-keeper.ts';
+import type { LeaseView } from '../../agent/lease-keeper-deps.ts';
+import type { FailsafeAnswer, FailsafeAsk } from '../../core/lease/failsafe.ts';
 import type { Hold } from '../../core/lease/lease-clock.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import { aLease, aRecord } from './host-states.ts';
@@ -30,6 +32,13 @@ export interface Bench {
   line: (call: LineCall) => Line;
   /** It lets its lease run out. */
   lapses: boolean;
+  /** How a member answers in failsafe mode; null: it does not. As it is: there is no failsafe mode. */
+  member: ((member: string, ask: FailsafeAsk) => Promise<FailsafeAnswer | null>) | null;
+  /** Whom its renewals name as members. */
+  members: readonly string[] | null;
+  readonly asked: { readonly member: string; readonly ask: FailsafeAsk; readonly atMs: number }[];
+  /** What was said of failsafe mode, in order. */
+  readonly failsafe: { readonly active: boolean; readonly reason: string }[];
 }
 
 export function bench(lease: Lease | null = held, writer = me): Bench {
@@ -45,6 +54,10 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     logged: [],
     line: () => ({}),
     lapses: false,
+    member: null,
+    members: null,
+    asked: [],
+    failsafe: [],
     calls: [],
     keeper: undefined as unknown as LeaseKeeper,
   };
@@ -53,8 +66,16 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     store,
     writer,
     now,
-    renewalChange: () => (made.lapses ? null : {}),
+    renewalChange: () => (made.lapses ? null : made.members === null ? {} : { members: made.members }),
     onHold: (hold) => guard.push(hold),
+    failsafe: {
+      cluster: 'main',
+      ask: async (member, ask) => {
+        made.asked.push({ member, ask, atMs: now() });
+        return made.member === null ? null : await made.member(member, ask);
+      },
+      onFailsafe: (active, reason) => made.failsafe.push({ active, reason }),
+    },
     onBaton: () => undefined,
     onChange: () => {
       changes += 1;
@@ -73,6 +94,21 @@ export async function holder(): Promise<Bench> {
   expect(made.keeper.view().holdStage).toBe('valid');
   return made;
 }
+
+/** A member's answer: the promise, unless `change` says otherwise. */
+export const promise = (
+  member: string,
+  { epoch, incarnation, nonce }: FailsafeAsk,
+  change: Partial<FailsafeAnswer> = {},
+): FailsafeAnswer => ({
+  member,
+  promised: true,
+  rule: 'promised',
+  epoch,
+  incarnation,
+  nonce,
+  ...change,
+});
 
 export const renewals = (calls: readonly LineCall[]): readonly LineCall[] =>
   calls.filter(({ kind }) => kind === 'renew');

@@ -23,6 +23,9 @@ function open(scene: Scene): boolean {
         record: aRecord(),
         watch: { lease: aLease({ epoch: 3 }), sinceMs: 0 },
         holdStage: scene.stage ?? 'valid',
+        failsafe: { active: false, sinceMs: null },
+        answeredMs: null,
+        heldBack: null,
       }),
     },
     disk: {

@@ -183,7 +183,7 @@ test('what is not given has a default', () => {
     spec: {
       ...{ ttlMs: 2000, heartbeatMs: 500, maxNodes: 7, maxLagBytes: 16_777_216 },
       sync: { mode: 'off', method: 'any', k: 0 },
-      ...{ catchUpTimeoutMs: 30_000, joinTimeoutMs: 300_000, keptDataDirectories: 1 },
+      ...{ catchUpTimeoutMs: 30_000, joinTimeoutMs: 300_000, keptDataDirectories: 1, failsafe: true },
       fencing: { mode: 'stop' },
     },
     actions: 'both',
@@ -203,6 +203,7 @@ test('the defaults that the schema announces are those of the parser', () => {
   expect(parsed.spec).toMatchObject({ ...announced('lease'), ...announced('limits') });
   expect(parsed.postgresVersion).toBe(properties['postgresVersion']?.default);
   expect(parsed.actions).toBe(properties['actions']?.default);
+  expect(parsed.spec.failsafe).toBe(properties['failsafe']?.default);
 });
 
 test('what is given is kept; settings become the text that PostgreSQL takes', () => {
