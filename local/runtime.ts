@@ -1,7 +1,7 @@
 /**
  * The embedded runtime's process, one a cluster: AWS endpoints and hosts on this machine.
  *
- *   node local/runtime.ts run --file <cluster file> --folder <project> [--tied]   until SIGTERM or SIGINT
+ *   node local/runtime.ts run --file <cluster file> --folder <project> [--hosts <driver>] [--tied]   until SIGTERM or SIGINT
  *   node local/runtime.ts end --cluster <name> --folder <project> [--remove-data] ends what a killed runtime left
  *
  * `--tied` brings it down when its standard input closes without a line `stay`. Killed, it leaves the hosts running; the next
@@ -17,18 +17,23 @@ import { CannotStart, isTemporary, readClusterState } from './runtime/cluster-st
 import { type ControlHandler, openControl } from './runtime/control-server.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from './runtime/embedded-cluster.ts';
 import type { Host } from './runtime/host-driver.ts';
+import { hostAddress } from './runtime/host-files.ts';
 import { endLeftOvers, removeCluster } from './runtime/left-overs.ts';
+import { removeNetwork } from './runtime/netns/cluster-network.ts';
+import type { Delay } from './runtime/netns/delayed-pipe.ts';
+import type { RelayLink } from './runtime/netns/relay.ts';
 import { log, startReport } from './runtime/runtime-report.ts';
 
 const alreadyRunningCode = 75;
 
-async function run(file: string, project: string, tied: boolean): Promise<number> {
+async function run(file: string, project: string, hosts: string | undefined, tied: boolean): Promise<number> {
   const ending = new AbortController();
   const end = (reason: string) => ending.abort(new Ended(reason));
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => end(signal));
   if (tied) endWithStandardInput(() => end('the process that started it has ended'));
 
-  const wanted = parseClusterFile(JSON.parse(readFileSync(file, 'utf8')));
+  const given = JSON.parse(readFileSync(file, 'utf8'));
+  const wanted = parseClusterFile(hosts === undefined ? given : { ...given, hosts });
   const folder = clusterFolder(project, wanted.cluster);
   mkdirSync(folder.path, { recursive: true, mode: 0o755 });
   const token = randomBytes(24).toString('base64url');
@@ -108,7 +113,15 @@ function commandsOf(cluster: EmbeddedCluster): ControlHandler {
     'host-processes': (host) => host.processes(),
     'host-power': ({ power, agent, worker }) => ({ power, agent: agent.state, worker: worker.state }),
   };
-  return async ({ name, host: id }) => {
+  return async ({ name, host: id, detail = '' }) => {
+    if (name === 'relay-delay' || name === 'relay-counts') {
+      const open = cluster.network();
+      if (open === null)
+        throw new Error('only hosts with a network of their own (hosts: "netns") have a relay');
+      if (name === 'relay-counts') return open.relay.counts();
+      const { link, delay } = JSON.parse(detail) as { link: RelayLink; delay: Delay };
+      return open.relay.delay(link, id === '' ? null : hostAddress(open.network.plan, id), delay);
+    }
     const host = cluster.hosts.get(id);
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (command === undefined) throw new Error(`there is no command ${name}`);
@@ -133,6 +146,7 @@ async function end(cluster: string, project: string, removeData: boolean): Promi
     const state = readClusterState(folder);
     const ended = state === null ? 0 : await endLeftOvers(state);
     if (ended > 0) process.stdout.write(`ended ${ended} processes that a killed runtime had left\n`);
+    await removeNetwork(folder.path);
     rmSync(folder.endpoints, { force: true });
     rmSync(folder.runtime, { force: true });
     if (removeData || state === null || isTemporary(folder, state)) removeCluster(folder, state);
@@ -147,6 +161,7 @@ const { positionals, values } = parseArgs({
   options: {
     file: { type: 'string', default: '' },
     folder: { type: 'string', default: '' },
+    hosts: { type: 'string' },
     cluster: { type: 'string', default: '' },
     tied: { type: 'boolean', default: false },
     'remove-data': { type: 'boolean', default: false },
@@ -154,7 +169,7 @@ const { positionals, values } = parseArgs({
 });
 const code =
   positionals[0] === 'run'
-    ? await run(values.file, values.folder, values.tied)
+    ? await run(values.file, values.folder, values.hosts, values.tied)
     : await end(values.cluster, values.folder, values['remove-data']);
 // Idle connections of clients that have done their work must not hold the process.
 process.exit(code);

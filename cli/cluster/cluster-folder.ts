@@ -21,6 +21,8 @@ export interface ClusterFolder {
   readonly lock: string;
   readonly aws: string;
   readonly processes: string;
+  /** The network of the hosts, where they have one of their own. */
+  readonly network: string;
   /** Where the hosts are, unless PostgreSQL's user cannot get there; see `state`. */
   readonly hosts: string;
 }
@@ -41,6 +43,7 @@ export function clusterFolder(projectFolder: string, cluster: string): ClusterFo
     lock: join(path, 'runtime.lock'),
     aws: join(path, 'aws'),
     processes: join(path, 'processes'),
+    network: join(path, 'network.json'),
     hosts: join(path, 'hosts'),
   };
 }

@@ -10,6 +10,7 @@ import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
 import { sleepMs } from '../../adapters/clock.ts';
 import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
+import type { HostDriverName } from '../../core/wire/parse-cluster-file.ts';
 import { CliError } from '../cli-error.ts';
 import { type ClusterFolder, livingRuntime, readRuntimeFile } from './cluster-folder.ts';
 import { type Endpoints, readEndpoints } from './endpoints.ts';
@@ -31,17 +32,20 @@ export interface RuntimeStart {
   /** The folder that holds `.leasehold/`. */
   readonly project: string;
   readonly clusterFile: string;
+  /** In place of what the cluster file says. */
+  readonly hosts?: HostDriverName | undefined;
   /** The runtime goes down when this process ends, however it ends. */
   readonly tied: boolean;
 }
 
 /** Spawns the runtime; whether it comes up is for `waitUntilWhole`. */
-export function startRuntime({ folder, project, clusterFile, tied }: RuntimeStart): ChildProcess {
+export function startRuntime({ folder, project, clusterFile, hosts, tied }: RuntimeStart): ChildProcess {
   mkdirSync(folder.path, { recursive: true });
   const size = statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0;
   if (size > logLimitBytes) renameSync(folder.log, `${folder.log}.1`);
   const log = openSync(folder.log, 'a', 0o600);
-  const args = ['run', '--file', clusterFile, '--folder', project, ...(tied ? ['--tied'] : [])];
+  const driver = hosts === undefined ? [] : ['--hosts', hosts];
+  const args = ['run', '--file', clusterFile, '--folder', project, ...driver, ...(tied ? ['--tied'] : [])];
   const child = spawn(process.execPath, [runtimeScript, ...args], {
     cwd: project,
     detached: true,

@@ -3,10 +3,15 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { sleepMs } from '../../adapters/clock.ts';
 import { InvalidInput } from '../../core/wire/fields.ts';
-import { type ClusterFile, parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
+import {
+  type ClusterFile,
+  type HostDriverName,
+  hostDrivers,
+  parseClusterFile,
+} from '../../core/wire/parse-cluster-file.ts';
 import { CliError, interruptedCode } from '../cli-error.ts';
 import { projectFolder } from '../cluster/cluster-access.ts';
 import { type ClusterFolder, clusterFolder, livingRuntime } from '../cluster/cluster-folder.ts';
@@ -25,6 +30,7 @@ const defaultFile = 'examples/three-nodes.json';
 
 interface UpOptions {
   readonly folder?: string;
+  readonly hosts?: HostDriverName;
   readonly timeout: number;
 }
 
@@ -34,6 +40,11 @@ export function addUpCommand(program: Command): void {
     .description('start a cluster on this machine, and return once it is stable and every node streams')
     .argument('[file]', `the cluster file (default: ${defaultFile})`)
     .option('--folder <path>', 'the project folder, in whose .leasehold/ the cluster is kept')
+    .addOption(
+      new Option('--hosts <driver>', 'how hosts are played, in place of what the cluster file says').choices(
+        hostDrivers,
+      ),
+    )
     .option('--timeout <seconds>', 'give up after this long', wholeNumber(1, 3600), 180)
     .action((file: string | undefined, options: UpOptions) => up(file, options));
 }
@@ -49,7 +60,9 @@ async function up(given: string | undefined, options: UpOptions): Promise<void> 
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   await stoppingIsOver(folder);
   const running = livingRuntime(folder) !== null;
-  const child = running ? null : startRuntime({ folder, project, clusterFile: path, tied: false });
+  const child = running
+    ? null
+    : startRuntime({ folder, project, clusterFile: path, hosts: options.hosts, tied: false });
   try {
     const endpoints = await waitUntilWhole({
       folder,

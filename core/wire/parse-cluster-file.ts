@@ -42,8 +42,14 @@ export interface ProxyInFile {
   readonly poolSize: number;
 }
 
+/** `loopback`: hosts share this machine's address. `netns`: each is a network namespace with an address of its own, which needs root. */
+export const hostDrivers = ['loopback', 'netns'] as const;
+export type HostDriverName = (typeof hostDrivers)[number];
+
 export interface ClusterFile {
   readonly cluster: string;
+  /** How the embedded runtime plays hosts. */
+  readonly hosts: HostDriverName;
   readonly postgresVersion: number;
   readonly nodes: readonly NodeInFile[];
   readonly proxies: readonly ProxyInFile[];
@@ -75,6 +81,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
     '$schema',
     'cluster',
     'postgresVersion',
+    'hosts',
     'nodes',
     'proxies',
     'lease',
@@ -91,6 +98,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
   refuseTwins([...pathsOf(nodes, 'nodes'), ...pathsOf(proxies, 'proxies')]);
   return {
     cluster: readId(fields['cluster'], 'cluster'),
+    hosts: readOneOf(given(fields['hosts'], 'loopback'), 'hosts', hostDrivers),
     postgresVersion: readInteger(
       given(fields['postgresVersion'], defaultPostgresVersion),
       'postgresVersion',

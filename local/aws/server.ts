@@ -6,7 +6,7 @@
  */
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AwayMode,
@@ -79,6 +79,8 @@ export type AwsServer = {
   setAway(service: ServiceName, mode: AwayMode | null): void;
   /** How a service is away; null while it is there. */
   away(service: ServiceName): AwayMode | null;
+  /** Serves a client that came another way than through the port. */
+  accept(socket: Socket): void;
   /** Stops listening and cuts all connections. The services are closed by their owner. */
   close(): Promise<void>;
 };
@@ -115,6 +117,7 @@ export async function startAwsServer(options: AwsServerOptions): Promise<AwsServ
     requestCounts: context.counts,
     setAway: away.set,
     away: away.get,
+    accept: (socket) => void server.emit('connection', socket),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,10 +1,11 @@
 /** Every fault there is, and how one is asked for by name. Those that are more than one fault at once stand apart. */
 import type { Fault } from './fault.ts';
+import { networkFaults } from './network.ts';
 import { agentAndGuardStopped, processFaults } from './processes.ts';
 import { dynamoDbAwayAndStandbyKilled, hostKilledWithoutProof, serviceFaults } from './services.ts';
 
 /** One thing is broken at a time: what the promises of docs/faults.md cover. */
-export const singleFaults: readonly Fault[] = [...processFaults, ...serviceFaults];
+export const singleFaults: readonly Fault[] = [...processFaults, ...serviceFaults, ...networkFaults];
 
 /** Two things at once, beyond what is promised in every mode. */
 export const doubleFaults: readonly Fault[] = [

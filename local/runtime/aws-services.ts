@@ -24,7 +24,7 @@ export interface AwsOptions {
   readonly folder: string;
   readonly port: number;
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
-  readonly hosts: readonly { readonly id: string; readonly instanceId: string }[];
+  readonly hosts: readonly { readonly id: string; readonly instanceId: string; readonly address: string }[];
   readonly hostDriver: HostDriver;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
 }
@@ -41,9 +41,12 @@ export interface Aws {
 /** Processes of functions stay for so long without work: an idle cluster's next operation starts none. */
 const warmMs = 24 * 3_600_000;
 
+/** The security group that allows nothing. */
+export const isolatedGroupId = 'sg-00000000000000002';
+
 const securityGroups = [
   { groupId: 'sg-00000000000000001', groupName: 'leasehold-hosts', description: 'database and proxy hosts' },
-  { groupId: 'sg-00000000000000002', groupName: 'leasehold-isolated', description: 'no traffic at all' },
+  { groupId: isolatedGroupId, groupName: 'leasehold-isolated', description: 'no traffic at all' },
 ];
 
 export async function startAws(options: AwsOptions): Promise<Aws> {
@@ -63,10 +66,10 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   const ec2 = openEc2({
     folder: join(folder, 'ec2'),
     ...place,
-    hosts: options.hosts.map(({ id, instanceId }) => ({
+    hosts: options.hosts.map(({ id, instanceId, address }) => ({
       instanceId,
       name: id,
-      privateIp: '127.0.0.1',
+      privateIp: address,
       securityGroupIds: [securityGroups[0]?.groupId ?? ''],
     })),
     securityGroups,

@@ -20,12 +20,18 @@ import {
   untie,
   waitUntilWhole,
 } from '../../cli/cluster/runtime-process.ts';
-import { parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
+import { type HostDriverName, parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import type { AwayMode, ServiceName } from '../aws/away.ts';
 import { sendControl } from './control-server.ts';
+import { readJsonFile } from './json-file.ts';
+import type { Delay } from './netns/delayed-pipe.ts';
+import type { NetworkPlan } from './netns/network-plan.ts';
+import type { RelayCounts, RelayLink } from './netns/relay.ts';
 
 export interface BringUp {
   readonly clusterFile: string;
+  /** In place of what the cluster file says. */
+  readonly hosts?: HostDriverName;
   /** In whose `.leasehold/` the cluster is kept. */
   readonly project: string;
   readonly timeoutMs: number;
@@ -192,6 +198,21 @@ export class ClusterHandle {
       throw new Error(`${service} could not be made ${mode ?? 'present'}: ${await answer.text()}`);
   }
 
+  /** The hosts' own network; null with the driver `loopback`. */
+  network(): NetworkPlan | null {
+    return readJsonFile<NetworkPlan>(this.folder.network);
+  }
+
+  /** From now on data is that late between a host and AWS, or between clients of this machine and a host; '' is every host. */
+  async delay(link: RelayLink, host: string, delay: Delay): Promise<void> {
+    await this.#command('relay-delay', host, JSON.stringify({ link, delay }));
+  }
+
+  /** What the relay has carried, by `aws <address>` and `clients <address>:<port>`. */
+  async relayCounts(): Promise<Readonly<Record<string, RelayCounts>>> {
+    return (await this.#command('relay-counts', '')) as Readonly<Record<string, RelayCounts>>;
+  }
+
   /** Lets the cluster outlive this process. */
   leaveUp(): void {
     untie(this.#child);
@@ -204,9 +225,9 @@ export class ClusterHandle {
     await cleanUp(this.folder, this.project, removeData, () => undefined);
   }
 
-  async #command(name: string, host: string): Promise<unknown> {
+  async #command(name: string, host: string, detail = ''): Promise<unknown> {
     const runtime = readRuntimeFile(this.folder);
     if (runtime === null) throw new Error('the runtime does not run');
-    return sendControl(this.folder.path, runtime.token, { name, host });
+    return sendControl(this.folder.path, runtime.token, { name, host, detail });
   }
 }

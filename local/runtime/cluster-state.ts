@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
 import type { HostSecrets } from '../../core/model/host-config.ts';
+import type { HostDriverName } from '../../core/wire/parse-cluster-file.ts';
 import { chooseFreePort, isPortFree } from './free-ports.ts';
 import { readJsonFile, writeJsonFile } from './json-file.ts';
 import { canEnter } from './unprivileged-user.ts';
@@ -21,6 +22,8 @@ export interface HostState {
 
 export interface ClusterState {
   readonly cluster: string;
+  /** Under which driver its hosts ran last; absent: `loopback`. */
+  readonly driver?: HostDriverName;
   /** Absolute; below the cluster's folder, or a folder of its own under $TMPDIR. */
   readonly hostsFolder: string;
   readonly awsPort: number;

@@ -11,6 +11,8 @@ export interface ControlCommand {
   /** Such as `kill-host`. */
   readonly name: string;
   readonly host: string;
+  /** What else the command needs, as JSON. */
+  readonly detail?: string;
 }
 
 export type ControlHandler = (command: ControlCommand) => Promise<unknown>;
@@ -34,9 +36,9 @@ export function openControl(
       response.end(`${JSON.stringify(body ?? null)}\n`);
     };
     if (!isAllowed(incoming, token)) return answer(403, { error: 'the token of runtime.json is needed' });
-    const [, name = '', host = ''] = (incoming.url ?? '').split('/').map(decodeURIComponent);
+    const [, name = '', host = '', detail = ''] = (incoming.url ?? '').split('/').map(decodeURIComponent);
     incoming.resume();
-    handle({ name, host }).then(
+    handle({ name, host, detail }).then(
       (body) => answer(200, body),
       (error: unknown) => answer(400, { error: error instanceof Error ? error.message : String(error) }),
     );
@@ -58,7 +60,7 @@ function isAllowed(incoming: IncomingMessage, token: string): boolean {
 /** Gives a runtime a command and returns its answer. Throws what the runtime refuses. */
 export function sendControl(clusterFolder: string, token: string, command: ControlCommand): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const path = `/${[command.name, command.host].map(encodeURIComponent).join('/')}`;
+    const path = `/${[command.name, command.host, command.detail ?? ''].map(encodeURIComponent).join('/')}`;
     const headers = { authorization: `Bearer ${token}` };
     const socketPath = controlAddress(clusterFolder);
     const outgoing = request(

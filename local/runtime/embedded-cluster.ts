@@ -12,7 +12,7 @@ import { findProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import { readStack, type Stack } from '../aws/template.ts';
-import { startAws } from './aws-services.ts';
+import { isolatedGroupId, startAws } from './aws-services.ts';
 import { type Artifacts, ensureArtifacts } from './build-artifacts.ts';
 import { ensureClusterRecord } from './cluster-record.ts';
 import {
@@ -27,14 +27,19 @@ import {
 } from './cluster-state.ts';
 import { dataFolderNotice, startEndpointsPublisher } from './endpoints-publisher.ts';
 import { Host } from './host-driver.ts';
-import { type HostSurroundings, prepareHosts, wantedHosts } from './host-files.ts';
+import { type HostSurroundings, hostAddress, prepareHosts, wantedHosts } from './host-files.ts';
 import { removeCluster, runningHosts } from './left-overs.ts';
+import { type ClusterNetwork, removeNetwork } from './netns/cluster-network.ts';
+import { clearTheGround, openNetwork, openRelay } from './netns/hosts-network.ts';
+import type { RelayProcess } from './netns/relay-process.ts';
 import { log, type RuntimeReport } from './runtime-report.ts';
 import { unprivilegedUser } from './unprivileged-user.ts';
 
 export interface EmbeddedCluster {
   /** Filled while the cluster comes up. */
   readonly hosts: ReadonlyMap<string, Host>;
+  /** The network of the hosts and the way into it; null while there is none, and with the driver `loopback`. */
+  readonly network: () => { readonly network: ClusterNetwork; readonly relay: RelayProcess } | null;
   /** Throws CannotStart for what its owner can mend, the signal's reason when that is aborted. */
   up(signal: AbortSignal): Promise<void>;
   /** Orderly and complete, whatever `up` has come to; never throws before everything was tried. */
@@ -51,8 +56,13 @@ export function createEmbeddedCluster(
   const hosts = new Map<string, Host>();
   const undo: (() => Promise<void> | void)[] = [];
   let state: ClusterState | null = null;
+  let network: ReturnType<EmbeddedCluster['network']> = null;
+  const onNetwork = (opened: typeof network) => {
+    network = opened;
+  };
   return {
     hosts,
+    network: () => network,
     async up(signal) {
       const progress = (detail: string) => report.set({ detail });
       const programs = await findPrograms(file, progress);
@@ -61,7 +71,7 @@ export function createEmbeddedCluster(
       state = await prepareState(folder, file, programs.runAs);
       report.set({ notice: dataFolderNotice(folder, state) ?? '' });
       signal.throwIfAborted();
-      await start({ folder, file, report, hosts, undo, state, artifacts, programs, signal });
+      await start({ folder, file, report, hosts, onNetwork, undo, state, artifacts, programs, signal });
     },
     async down() {
       report.set({ phase: 'stopping', detail: 'stopping the hosts' });
@@ -105,7 +115,8 @@ async function prepareState(
       `the data of ${file.cluster} in ${kept.hostsFolder} is gone: \`leasehold down --remove-data\` forgets the cluster`,
     );
   }
-  const state = kept ?? newClusterState(folder, wanted, runAs);
+  await clearTheGround(folder, file.hosts, kept, wanted);
+  const state = { ...(kept ?? newClusterState(folder, wanted, runAs)), driver: file.hosts };
   writeClusterState(folder, state);
   const awsPort = await keepOrChoosePort(state.awsPort);
   const complete = await withHosts({ ...state, awsPort }, wanted, runningHosts(state));
@@ -118,6 +129,7 @@ interface Starting {
   readonly file: ClusterFile;
   readonly report: RuntimeReport;
   readonly hosts: Map<string, Host>;
+  readonly onNetwork: (opened: ReturnType<EmbeddedCluster['network']>) => void;
   readonly undo: (() => Promise<void> | void)[];
   readonly state: ClusterState;
   readonly artifacts: Artifacts;
@@ -126,8 +138,10 @@ interface Starting {
 }
 
 async function start(starting: Starting): Promise<void> {
-  const { folder, file, report, hosts, undo, state, programs, artifacts, signal } = starting;
+  const { folder, file, report, hosts, onNetwork, undo, state, programs, artifacts, signal } = starting;
   const stack = readTheStack(artifacts.assembly);
+  undo.push(() => removeNetwork(folder.path));
+  const network = await openNetwork(folder, file.hosts, state);
   const surroundings: HostSurroundings = {
     file,
     state,
@@ -136,6 +150,7 @@ async function start(starting: Starting): Promise<void> {
     stateMachineArn: only(stack.stateMachines, 'state machine').arn,
     documents: { runAction: documentNamed(stack, 'RunAction'), fence: documentNamed(stack, 'Fence') },
     awsEndpointUrl: `http://127.0.0.1:${state.awsPort}`,
+    network: network?.plan ?? null,
     ...programs,
     agentBundle: join(artifacts.agent, 'main.mjs'),
     workerScript,
@@ -150,7 +165,9 @@ async function start(starting: Starting): Promise<void> {
         log('error', 'given up: it ends again and again', { program: program.name });
     }
   };
-  for (const prepared of prepareHosts(surroundings)) hosts.set(prepared.id, new Host(prepared, onChange));
+  for (const prepared of prepareHosts(surroundings)) {
+    hosts.set(prepared.id, new Host(prepared, onChange, network));
+  }
   report.set({ detail: 'starting the AWS endpoints' });
   const byInstance = new Map([...hosts.values()].map((host) => [host.instanceId, host]));
   const hostOf = (instanceId: string): Host => {
@@ -164,14 +181,28 @@ async function start(starting: Starting): Promise<void> {
     folder: folder.aws,
     port: state.awsPort,
     credentials: { accessKeyId, secretAccessKey },
-    hosts: [...hosts.values()],
+    hosts: [...hosts.values()].map(({ id, instanceId }) => ({
+      id,
+      instanceId,
+      address: hostAddress(surroundings.network, id),
+    })),
     hostDriver: {
       stop: (instanceId, { force }) => (force ? hostOf(instanceId).cut('off') : hostOf(instanceId).stop()),
       start: (instanceId) => hostOf(instanceId).boot(),
+      setSecurityGroups: async (instanceId, groups) =>
+        network?.setIsolated(hostOf(instanceId).id, groups.includes(isolatedGroupId)),
     },
     log,
   });
   undo.push(() => aws.close());
+  if (network !== null) {
+    for (const { instanceId, securityGroupIds } of aws.ec2.instances.list()) {
+      await network.setIsolated(hostOf(instanceId).id, securityGroupIds.includes(isolatedGroupId));
+    }
+    const opened = await openRelay(folder, network, state, aws.server.accept);
+    undo.push(() => opened.close());
+    onNetwork({ network, relay: opened.relay });
+  }
   report.set({ port: state.awsPort });
   signal.throwIfAborted();
   await createRecord(surroundings);

@@ -20,6 +20,13 @@ export interface HostPrograms {
   readonly worker: SupervisedProgram;
 }
 
+/** The network between hosts, where they have one of their own. */
+export interface HostNetwork {
+  plug(id: string): Promise<void>;
+  /** Nothing passes from or to the host any more, established connections included. */
+  unplug(id: string): Promise<void>;
+}
+
 /** An agent stops PostgreSQL before it ends: a shutdown checkpoint of a busy server takes a while. */
 const agentGraceMs = 25_000;
 /** Tells an agent that its host shuts down: SIGTERM would end the agent alone and leave PostgreSQL running. (SIGUSR1 is Node's own.) */
@@ -33,11 +40,13 @@ export class Host {
   readonly folder: string;
   readonly agent: SupervisedProcess;
   readonly worker: SupervisedProcess;
+  readonly #network: HostNetwork | null;
   #power: HostPower = 'off';
   /** Orders to one host are carried out one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(programs: HostPrograms, onChange: (host: Host) => void) {
+  constructor(programs: HostPrograms, onChange: (host: Host) => void, network: HostNetwork | null = null) {
+    this.#network = network;
     this.id = programs.id;
     this.role = programs.role;
     this.instanceId = programs.instanceId;
@@ -55,6 +64,7 @@ export class Host {
     return this.#inTurn(async () => {
       if (this.#power === 'on') return;
       mkdirSync(this.folder, { recursive: true, mode: 0o755 });
+      await this.#network?.plug(this.id);
       this.#power = 'on';
       for (const program of [this.agent, this.worker]) if (!(await program.adopt())) program.start();
     });
@@ -66,6 +76,7 @@ export class Host {
       await this.agent.stop(hostEndsSignal, agentGraceMs);
       await this.worker.stop('SIGTERM', workerGraceMs);
       await killHostProcesses(this.folder);
+      await this.#network?.unplug(this.id);
       this.#power = 'off';
     });
   }
@@ -76,6 +87,7 @@ export class Host {
       this.agent.release();
       this.worker.release();
       this.#power = power;
+      await this.#network?.unplug(this.id);
       await killHostProcesses(this.folder);
     };
     // A power cut does not wait for an orderly stop; what a boot in the making still starts is ended in turn.

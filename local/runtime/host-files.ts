@@ -13,6 +13,7 @@ import type { SsmWorkerConfig } from '../ssm-worker.ts';
 import type { ClusterState, HostState, WantedHost } from './cluster-state.ts';
 import type { HostPrograms } from './host-driver.ts';
 import { writeJsonFile } from './json-file.ts';
+import { enter, type HostPlace, type NetworkPlan } from './netns/network-plan.ts';
 import { hostMark } from './process-family.ts';
 
 /** What all hosts of a cluster share. */
@@ -24,7 +25,10 @@ export interface HostSurroundings {
   readonly stateMachineArn: string;
   /** Names of Run Command's documents. */
   readonly documents: { readonly runAction: string; readonly fence: string };
+  /** For programs of this machine. */
   readonly awsEndpointUrl: string;
+  /** The hosts' own network; null: all of them are on the loopback address. */
+  readonly network: NetworkPlan | null;
   readonly binDir: string;
   readonly proxyPrograms: Extract<ProxyPrograms, { kind: 'found' }> | null;
   readonly runAs: RunAs | null;
@@ -37,6 +41,22 @@ export interface HostSurroundings {
 }
 
 const loopback = '127.0.0.1';
+
+/** The address under which a host is reached by the others. */
+export function hostAddress(network: NetworkPlan | null, id: string): string {
+  return network === null ? loopback : placeOf(network, id).address;
+}
+
+function placeOf(network: NetworkPlan, id: string): HostPlace {
+  const place = network.hosts[id];
+  if (place === undefined) throw new Error(`the host ${id} has no place in the network`);
+  return place;
+}
+
+/** Where a host finds AWS. */
+function hostsAwsUrl({ network, state, awsEndpointUrl }: HostSurroundings): string {
+  return network === null ? awsEndpointUrl : `http://${network.region.awsAddress}:${state.awsPort}`;
+}
 
 /** The hosts of a cluster file with the ports each needs. */
 export function wantedHosts(file: ClusterFile): WantedHost[] {
@@ -74,7 +94,7 @@ function commonConfig({ file, state, ...surroundings }: HostSurroundings, id: st
     tableName: surroundings.tableName,
     stateMachineArn: surroundings.stateMachineArn,
     folder: join(state.hostsFolder, id),
-    host: loopback,
+    host: hostAddress(surroundings.network, id),
     restPort: portOf(ports, 'rest'),
     wakePort: portOf(ports, 'wake'),
     runAs: surroundings.runAs,
@@ -94,7 +114,7 @@ function databaseConfig(surroundings: HostSurroundings, node: NodeInFile): Datab
     postgres: {
       binDir: surroundings.binDir,
       port: portOf(ports, 'postgres'),
-      listen: loopback,
+      listen: hostAddress(surroundings.network, node.id),
       settings: { ...surroundings.file.settings, ...node.settings },
     },
   };
@@ -142,10 +162,12 @@ function prepareHost(
   const configFile = join(folder, 'config.json');
   writeJsonFile(configFile, config);
   const environment = hostEnvironment(surroundings, folder);
-  writeWrapper(folder, { bundle: agentBundle, configFile, environment });
+  const { network } = surroundings;
+  const inItsNetwork = network === null ? [] : enter(placeOf(network, id).namespace);
+  writeWrapper(folder, { bundle: agentBundle, configFile, environment, inItsNetwork });
   const workerConfig: SsmWorkerConfig = {
     instanceId: config.instanceId,
-    endpoint: surroundings.awsEndpointUrl,
+    endpoint: hostsAwsUrl(surroundings),
     environment,
     workFolder: join(folder, 'ssm'),
     accessKeyId: surroundings.state.accessKeyId,
@@ -153,15 +175,15 @@ function prepareHost(
   const workerConfigFile = join(folder, 'ssm-worker.json');
   mkdirSync(workerConfig.workFolder, { recursive: true, mode: 0o700 });
   writeJsonFile(workerConfigFile, workerConfig);
-  const program = (name: string, argv: readonly [string, ...string[]], configuration: unknown) => ({
+  const program = (name: string, words: readonly [string, ...string[]], configuration: unknown) => ({
     name: `${id} ${name}`,
-    argv,
+    argv: inItsPlace(inItsNetwork, words),
     env: environment,
     cwd: folder,
     logFile: join(folder, `${name}.log`),
     pidFile: join(processesFolder, `${id}-${name}.json`),
     revision: createHash('sha256')
-      .update(JSON.stringify([argv, environment, configuration]))
+      .update(JSON.stringify([inItsNetwork, words, environment, configuration]))
       .digest('hex'),
   });
   return {
@@ -178,6 +200,14 @@ function prepareHost(
   };
 }
 
+function inItsPlace(
+  inItsNetwork: readonly string[],
+  words: readonly [string, ...string[]],
+): readonly [string, ...string[]] {
+  const [first, ...rest] = inItsNetwork;
+  return first === undefined ? words : [first, ...rest, ...words];
+}
+
 /** Where the data volume would be mounted: PostgreSQL's user makes its directories there. */
 function makeVolume(folder: string, runAs: RunAs | null): void {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
@@ -185,14 +215,12 @@ function makeVolume(folder: string, runAs: RunAs | null): void {
 }
 
 /** What every process of a host starts with; nothing of the runtime's own environment but where programs are. */
-function hostEnvironment(
-  { state, region, awsEndpointUrl }: HostSurroundings,
-  folder: string,
-): Record<string, string> {
+function hostEnvironment(surroundings: HostSurroundings, folder: string): Record<string, string> {
+  const { state, region } = surroundings;
   return {
     PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? '/usr/bin:/bin'}`,
     LANG: 'C.UTF-8',
-    AWS_ENDPOINT_URL: awsEndpointUrl,
+    AWS_ENDPOINT_URL: hostsAwsUrl(surroundings),
     AWS_REGION: region,
     AWS_ACCESS_KEY_ID: state.accessKeyId,
     AWS_SECRET_ACCESS_KEY: state.secretAccessKey,
@@ -203,7 +231,13 @@ function hostEnvironment(
 /** `leasehold-agent`, as it is in PATH on a host: the same command for Run Command's documents and for a person. */
 function writeWrapper(
   folder: string,
-  agent: { bundle: string; configFile: string; environment: Readonly<Record<string, string>> },
+  agent: {
+    bundle: string;
+    configFile: string;
+    environment: Readonly<Record<string, string>>;
+    /** A person calls it from the machine's own network. */
+    inItsNetwork: readonly string[];
+  },
 ): void {
   const environmentFile = join(folder, 'environment');
   const exports = Object.entries(agent.environment).map(
@@ -211,6 +245,7 @@ function writeWrapper(
   );
   writeFileSync(environmentFile, exports.join(''), { mode: 0o600 });
   const path = join(folder, 'bin', 'leasehold-agent');
+  const command = (...words: string[]) => [...agent.inItsNetwork, ...words].map(quoted).join(' ');
   const lines = [
     '#!/bin/sh',
     '# The agent of this host, as Run Command and people call it.',
@@ -219,9 +254,9 @@ function writeWrapper(
     'shift',
     'if [ "$command" = run-action ]; then',
     '  # --operation O --action A',
-    `  exec /bin/bash ${quoted(join(dirname(agent.bundle), 'run-action.sh'))} ${quoted(join(folder, 'run', 'control'))} "$2" "$4"`,
+    `  exec ${command('/bin/bash', join(dirname(agent.bundle), 'run-action.sh'))} ${quoted(join(folder, 'run', 'control'))} "$2" "$4"`,
     'fi',
-    `exec ${quoted(process.execPath)} ${quoted(agent.bundle)} "$command" --config ${quoted(agent.configFile)} "$@"`,
+    `exec ${command(process.execPath, agent.bundle)} "$command" --config ${quoted(agent.configFile)} "$@"`,
   ];
   writeFileSync(path, `${lines.join('\n')}\n`);
   chmodSync(path, 0o755);
