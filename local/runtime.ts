@@ -23,6 +23,7 @@ import { removeNetwork } from './runtime/netns/cluster-network.ts';
 import type { Delay } from './runtime/netns/delayed-pipe.ts';
 import type { RelayLink } from './runtime/netns/relay.ts';
 import { log, startReport } from './runtime/runtime-report.ts';
+import { unmountVolumes } from './runtime/volume.ts';
 
 const alreadyRunningCode = 75;
 
@@ -147,6 +148,7 @@ async function end(cluster: string, project: string, removeData: boolean): Promi
     const ended = state === null ? 0 : await endLeftOvers(state);
     if (ended > 0) process.stdout.write(`ended ${ended} processes that a killed runtime had left\n`);
     await removeNetwork(folder.path);
+    if (state !== null) unmountVolumes(state.hostsFolder);
     rmSync(folder.endpoints, { force: true });
     rmSync(folder.runtime, { force: true });
     if (removeData || state === null || isTemporary(folder, state)) removeCluster(folder, state);

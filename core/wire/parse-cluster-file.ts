@@ -50,6 +50,8 @@ export interface ClusterFile {
   readonly cluster: string;
   /** How the embedded runtime plays hosts. */
   readonly hosts: HostDriverName;
+  /** The size of a data volume of its own for each database host, which needs root; null: a folder. */
+  readonly volumeMb: number | null;
   readonly postgresVersion: number;
   readonly nodes: readonly NodeInFile[];
   readonly proxies: readonly ProxyInFile[];
@@ -82,6 +84,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
     'cluster',
     'postgresVersion',
     'hosts',
+    'volumeMb',
     'nodes',
     'proxies',
     'lease',
@@ -99,6 +102,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
   return {
     cluster: readId(fields['cluster'], 'cluster'),
     hosts: readOneOf(given(fields['hosts'], 'loopback'), 'hosts', hostDrivers),
+    volumeMb: readOptional<number | null>(fields['volumeMb'], 'volumeMb', readVolumeMb, null),
     postgresVersion: readInteger(
       given(fields['postgresVersion'], defaultPostgresVersion),
       'postgresVersion',
@@ -237,6 +241,9 @@ function refuseTwins(hosts: readonly { id: string; path: string }[]): void {
     seen.set(id, path);
   }
 }
+
+/** Less has no room for PostgreSQL's write-ahead log. */
+const readVolumeMb: Reader<number> = (value, field) => readInteger(value, field, 256, 1_048_576);
 
 const readWhole: Reader<number> = (value, field) => readInteger(value, field);
 

@@ -1,4 +1,5 @@
 /** Every fault there is, and how one is asked for by name. Those that are more than one fault at once stand apart. */
+import { diskFaults } from './disk.ts';
 import type { Fault } from './fault.ts';
 import { networkFaults } from './network.ts';
 import { agentAndGuardStopped, processFaults } from './processes.ts';
@@ -14,7 +15,7 @@ export const doubleFaults: readonly Fault[] = [
   agentAndGuardStopped,
 ];
 
-const all = [...singleFaults, ...doubleFaults];
+const all = [...singleFaults, ...doubleFaults, ...diskFaults];
 
 /** Throws, naming what there is, for a name that no fault has. */
 export function faultNamed(id: string): Fault {

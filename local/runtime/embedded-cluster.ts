@@ -34,6 +34,7 @@ import { clearTheGround, openNetwork, openRelay } from './netns/hosts-network.ts
 import type { RelayProcess } from './netns/relay-process.ts';
 import { log, type RuntimeReport } from './runtime-report.ts';
 import { unprivilegedUser } from './unprivileged-user.ts';
+import { unmountVolumes } from './volume.ts';
 
 export interface EmbeddedCluster {
   /** Filled while the cluster comes up. */
@@ -141,6 +142,7 @@ async function start(starting: Starting): Promise<void> {
   const { folder, file, report, hosts, onNetwork, undo, state, programs, artifacts, signal } = starting;
   const stack = readTheStack(artifacts.assembly);
   undo.push(() => removeNetwork(folder.path));
+  undo.push(() => unmountVolumes(state.hostsFolder));
   const network = await openNetwork(folder, file.hosts, state);
   const surroundings: HostSurroundings = {
     file,

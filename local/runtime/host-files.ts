@@ -15,6 +15,7 @@ import type { HostPrograms } from './host-driver.ts';
 import { writeJsonFile } from './json-file.ts';
 import { enter, type HostPlace, type NetworkPlan } from './netns/network-plan.ts';
 import { hostMark } from './process-family.ts';
+import { mountVolume } from './volume.ts';
 
 /** What all hosts of a cluster share. */
 export interface HostSurroundings {
@@ -158,7 +159,7 @@ function prepareHost(
   const { folder, node: id } = config;
   const { processesFolder, agentBundle } = surroundings;
   mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o755 });
-  if (config.role === 'database') makeVolume(join(folder, 'data'), surroundings.runAs);
+  if (config.role === 'database') makeVolume(folder, surroundings);
   const configFile = join(folder, 'config.json');
   writeJsonFile(configFile, config);
   const environment = hostEnvironment(surroundings, folder);
@@ -209,8 +210,12 @@ function inItsPlace(
 }
 
 /** Where the data volume would be mounted: PostgreSQL's user makes its directories there. */
-function makeVolume(folder: string, runAs: RunAs | null): void {
+function makeVolume(hostFolder: string, { file, runAs }: HostSurroundings): void {
+  const folder = join(hostFolder, 'data');
   mkdirSync(folder, { recursive: true, mode: 0o755 });
+  if (file.volumeMb !== null) {
+    mountVolume({ folder, image: join(hostFolder, 'data.ext4') }, file.volumeMb, runAs);
+  }
   if (runAs !== null) chownSync(folder, runAs.uid, runAs.gid);
 }
 

@@ -41,6 +41,7 @@ const accepted: readonly object[] = [
   nodeWith({ port: 1, tags: {} }),
   proxyWith({ endpointPort: 1, pgbouncerPort: 2, primaryPort: 3, replicasPort: 4, poolSize: 10_000 }),
   file({ hosts: 'netns' }),
+  file({ volumeMb: 256 }),
   file({ hosts: 'loopback' }),
   file({ lease: { ttlMs: 5000, heartbeatMs: 1000 } }),
   file({ lease: { ttlMs: 2000, heartbeatMs: 850 } }),
@@ -70,6 +71,7 @@ const refused: readonly (readonly [string, unknown])[] = [
   ['cluster', { nodes }],
   ['cluster', file({ cluster: 'Main' })],
   ['hosts', file({ hosts: 'docker' })],
+  ['volumeMb', file({ volumeMb: 255 })],
   ['cluster', file({ cluster: '' })],
   ['cluster', file({ cluster: `a${'-'.repeat(31)}` })],
   ['clutser', { clutser: 'main', ...file({}) }],
@@ -190,6 +192,7 @@ test('what is not given has a default', () => {
       fencing: { mode: 'stop' },
     },
     hosts: 'loopback',
+    volumeMb: null,
     actions: 'both',
     settings: {},
   });

@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ClusterHandle } from '../../../local/runtime/cluster-handle.ts';
+import { isMounted } from '../../../local/runtime/volume.ts';
 import { dataDirectoryOf } from './operations.ts';
 
 export interface OwnDisk {
@@ -68,7 +69,8 @@ export async function giveOwnDisk(cluster: ClusterHandle, node: string, bytes: n
     thaw,
     close: () => {
       thaw();
-      run('umount', '--lazy', place);
+      // A cluster that goes down takes what is mounted below its hosts with it.
+      if (isMounted(place)) run('umount', '--lazy', place);
       rmSync(folder, { recursive: true, force: true });
     },
   };
