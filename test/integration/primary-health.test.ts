@@ -151,4 +151,42 @@ describe('a primary that fails without dying', () => {
     expect(find(events, 'disk_trouble')).toMatchObject({ details: { condition: 'frozen' } });
     expect(find(events, 'recovery_decided')).toMatchObject({ rule: 'disk-frozen' });
   });
+
+  it('whose recovery would take long is handed over to a standby that is proven to have the end of its log', async () => {
+    const { cluster } = sandbox;
+    // So much log since the last checkpoint that replaying it is expected to take longer than a hand-over and its proof.
+    await cluster.query(subject, 'checkpoint');
+    await cluster.query(
+      subject,
+      'create table ballast as select repeat(md5(i::text), 30) from generate_series(1, 330000) i',
+    );
+    await cluster.query(subject, 'create table kept (id int)');
+    await cluster.query(subject, 'insert into kept select generate_series(1, 100)');
+    const standbys = cluster.wanted.nodes.filter((node) => node !== subject);
+    await eventually(
+      'every standby to have it all',
+      async () => {
+        const rows = await Promise.all(
+          standbys.map((node) => cluster.query(node, 'select from kept').catch(() => [])),
+        );
+        return rows.every((found) => found.length === 100);
+      },
+      60_000,
+    );
+    const known = new Set((await eventsOf(cluster)).map(({ id }) => id));
+    const postmaster = cluster.endpoints().nodes[subject]?.postmasterPid ?? 0;
+    expect(sendSignal(postmaster, 'SIGKILL')).toBe('sent');
+    const successor = await anotherPrimary();
+    await cluster.untilWhole(wholeMs);
+    const events = (await eventsOf(cluster)).filter(({ id, who }) => who === subject && !known.has(id));
+    const decided = find(events, 'recovery_decided');
+    expect(decided).toMatchObject({ rule: 'crash-hand-over-if-proven' });
+    expect(decided?.details?.['wal_to_replay_bytes']).toBeGreaterThan(290 * 1000 ** 2);
+    expect(decided?.details?.['in_place_ms']).toBeGreaterThan(Number(decided?.details?.['hand_over_ms']));
+    expect(find(events, 'lease_released')?.message).toContain("the log's last record is at");
+    // Nothing of the old primary's log was beyond the fork: it came back as it was.
+    expect(events.map(({ kind }) => kind)).not.toContain('wal_discarded');
+    expect(await cluster.query(successor, 'select from kept')).toHaveLength(100);
+    await cluster.query(successor, 'drop table ballast');
+  });
 });
