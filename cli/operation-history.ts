@@ -25,11 +25,13 @@ export interface OperationSummary {
   readonly ms: number | null;
   readonly steps: readonly StepDuration[];
   readonly outcome: string;
+  readonly acceptDataLoss: boolean;
 }
 
 export function summarise(operation: Operation): OperationSummary {
   const { id, kind, status, from, target, epoch, reason, requestedBy, startedAt, endedAt, outcome } =
     operation;
+  const { acceptDataLoss } = operation;
   const begins = operation.steps.map(({ startedAt: at }) => Date.parse(at));
   const end = endedAt === null ? null : Date.parse(endedAt);
   return {
@@ -50,6 +52,7 @@ export function summarise(operation: Operation): OperationSummary {
       return { step, ms: next === null || begin === undefined ? null : next - begin };
     }),
     outcome,
+    acceptDataLoss,
   };
 }
 
@@ -63,7 +66,8 @@ export function renderHistory(operations: readonly OperationSummary[]): string {
       `${operation.from} -> ${operation.target ?? '?'}`,
       operation.status,
       operation.ms === null ? 'under way' : `${operation.ms} ms`,
-      operation.outcome === '' ? operation.reason : operation.outcome,
+      (operation.outcome === '' ? operation.reason : operation.outcome) +
+        (operation.acceptDataLoss ? ' (data loss accepted)' : ''),
     ],
     ...operation.steps.map(({ step, ms }) => [
       '',

@@ -117,6 +117,8 @@ async function mayTakeOver(
 ): Promise<void> {
   const { lease, silent } = input.head;
   const lost = lease.state === 'sealed' || lease.state === 'fenced' || silent;
+  // Whoever accepts a loss does not want to wait for the operation that waits for those who have it all.
+  if (input.request.acceptDataLoss && lease.state !== 'held') return;
   if (former.kind === 'switchover' && input.request.kind !== 'switchover' && lost) return;
   if (!(await isCarriedOn(deps, store, former))) return;
   throw new WorkflowError('OperationInProgress', `${former.kind} ${former.id} is under way`);
@@ -147,6 +149,7 @@ async function write(
       startedAt,
       endedAt: null,
       outcome: '',
+      acceptDataLoss: plan.acceptDataLoss,
     }),
     // In a failover every call in sequence is time without a primary: the standbys may begin at once.
     ...(plan.path === 'failover'

@@ -140,6 +140,7 @@ function decide(input: ChooseInput, { record, lease, reports }: Scene): Decision
     excluded,
     requested: plan.target,
     releasedAtLsn: lease.releasedAtLsn,
+    acceptDataLoss: plan.acceptDataLoss,
   });
   if (choice.kind === 'none') throw new WorkflowError('NoCandidate', `${choice.rule}: ${choice.reason}`);
   return { target: choice.node, rule: choice.rule, reason: choice.reason, name: true };
@@ -216,6 +217,14 @@ async function name(
       operation,
       epoch: scene.lease.epoch,
     }),
+    decision.rule === 'data-loss-accepted'
+      ? emit(deps, store, {
+          kind: 'data_loss_accepted',
+          message: `${decision.target} is promoted by an operator's word: ${decision.reason}`,
+          operation,
+          epoch: scene.lease.epoch,
+        })
+      : null,
   ]);
   return true;
 }

@@ -29,6 +29,7 @@ interface OperationOptions extends ClusterOptions {
   readonly timeout: number;
   readonly wait: boolean;
   readonly direct?: boolean;
+  readonly acceptDataLoss?: boolean;
 }
 
 export function addSwitchoverCommand(program: Command): void {
@@ -36,11 +37,14 @@ export function addSwitchoverCommand(program: Command): void {
 }
 
 export function addFailoverCommand(program: Command): void {
-  addOperationCommand(program, 'failover', 'replace a primary that does not answer');
+  addOperationCommand(program, 'failover', 'replace a primary that does not answer').option(
+    '--accept-data-loss',
+    'promote the best standby although commits that were acknowledged may be missing from it',
+  );
 }
 
-function addOperationCommand(program: Command, kind: OperationKind, description: string): void {
-  withClusterOptions(program.command(kind))
+function addOperationCommand(program: Command, kind: OperationKind, description: string): Command {
+  return withClusterOptions(program.command(kind))
     .description(description)
     .option('-t, --target <node>', 'the new primary (default: the best candidate)')
     .option('-r, --reason <text>', 'why, for the history')
@@ -58,6 +62,7 @@ async function run(kind: OperationKind, options: OperationOptions): Promise<void
     cluster: access.cluster,
     kind,
     ...(options.target === undefined ? {} : { target: options.target }),
+    ...(options.acceptDataLoss ? { acceptDataLoss: true } : {}),
     reason: options.reason ?? 'requested by an operator',
     requestedBy: `cli:${userInfo().username}`,
   };

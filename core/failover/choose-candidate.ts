@@ -11,6 +11,7 @@ import type { Lease, NodeId } from '../model/lease.ts';
 import { compareLsn, formatLsn, type Lsn } from '../model/lsn.ts';
 import { defaultTags, type NodeReport } from '../model/node-report.ts';
 import type { TimelineHistory } from '../model/timeline.ts';
+import { mayLose } from '../synchronous/election.ts';
 import { hasTimeline, historyOf, isSameBranch, latestRecorded, placeOf, recordedHistory } from './lineage.ts';
 
 export interface Refusal {
@@ -23,6 +24,7 @@ export type ChoiceRule =
   | 'requested'
   | 'first-in-order'
   | 'last-primary'
+  | 'data-loss-accepted'
   | 'none-eligible'
   | 'too-few-of-the-synchronous-set';
 
@@ -70,6 +72,8 @@ export interface FailoverView {
   readonly requested: NodeId | null;
   /** Start of the shutdown checkpoint of the last primary when it stopped cleanly; else null. */
   readonly releasedAtLsn: Lsn | null;
+  /** An operator has said so: a standby is promoted although acknowledged commits may be missing from it. */
+  readonly acceptDataLoss: boolean;
 }
 
 interface Row<View> {
@@ -190,41 +194,34 @@ export function chooseSwitchoverTarget(view: SwitchoverView): Choice {
 }
 
 /**
- * Who takes over in a failover. Without anybody eligible it is the last primary itself, which has everything that was ever
- * acknowledged, unless it was tried before.
+ * Who takes over in a failover. Without anybody eligible, or without enough answers in synchronous mode, it is the last primary itself,
+ * which has everything that was ever acknowledged, unless it was tried before; or whoever is best, if the loss is accepted.
  */
 export function chooseFailoverTarget(view: FailoverView): Choice {
   const { eligible, refused } = sift(view.record.members, view, failoverRows);
-  const missing = missingOfSynchronousSet(view);
-  const lastPrimary = lastPrimaryOf(view);
-  if (missing === null || (lastPrimary !== null && eligible.includes(lastPrimary))) {
-    const candidates = missing === null ? eligible : eligible.filter((node) => node === lastPrimary);
-    const [best] = inOrder(candidates, view, (node) => ({
-      lsn: positionOf(node, view)?.lsn ?? null,
-      ancestors: historyAt(node, view)?.ancestors.length ?? 0,
-    }));
-    if (best !== undefined) {
-      const at = positionOf(best, view)?.lsn;
-      const reason = `${best} is first of ${candidates.length}, at ${at == null ? 'an unknown position' : formatLsn(at)}`;
-      const rule = best === view.requested ? 'requested' : 'first-in-order';
-      return { kind: 'chosen', node: best, rule, reason, refused };
-    }
+  const [best] = inOrder(eligible, view, (node) => ({
+    lsn: positionOf(node, view)?.lsn ?? null,
+    ancestors: historyAt(node, view)?.ancestors.length ?? 0,
+  }));
+  const loss = best === undefined ? null : lossBy(best, view);
+  if (best !== undefined && (loss === null || view.acceptDataLoss)) {
+    const at = positionOf(best, view)?.lsn;
+    const first = `${best} is first of ${eligible.length}, at ${at == null ? 'an unknown position' : formatLsn(at)}`;
+    const rule = best === view.requested ? 'requested' : 'first-in-order';
+    if (loss === null) return { kind: 'chosen', node: best, rule, reason: first, refused };
+    return { kind: 'chosen', node: best, rule: 'data-loss-accepted', reason: `${first}; ${loss}`, refused };
   }
+  const lastPrimary = lastPrimaryOf(view);
   if (
     lastPrimary !== null &&
     !view.excluded.includes(lastPrimary) &&
     view.lease.members.includes(lastPrimary)
   ) {
-    const why = missing ?? 'no standby is eligible';
-    return {
-      kind: 'chosen',
-      node: lastPrimary,
-      rule: 'last-primary',
-      reason: `${why}: back to ${lastPrimary}`,
-      refused,
-    };
+    const why = loss ?? 'no standby is eligible';
+    const reason = `${why}: back to ${lastPrimary}`;
+    return { kind: 'chosen', node: lastPrimary, rule: 'last-primary', reason, refused };
   }
-  if (missing !== null) return none('too-few-of-the-synchronous-set', refused, missing);
+  if (loss !== null) return none('too-few-of-the-synchronous-set', refused, loss);
   return none('none-eligible', refused);
 }
 
@@ -301,17 +298,26 @@ function inOrder(
 
 const zero = 0n as Lsn;
 
-/**
- * A commit was acknowledged once `k` of the `n` named standbys had it: of any `n - k + 1` of them one has it. With fewer
- * answers an acknowledged commit may be missing from all of them. A clean release proves more: whoever has passed it has all.
- */
-function missingOfSynchronousSet(view: FailoverView): string | null {
-  const { mode, k, names } = view.lease.sync;
-  if (mode === 'off' || k === 0 || view.releasedAtLsn !== null) return null;
-  const answered = names.filter((name) => positionOf(name, view)?.lsn != null);
-  const needed = names.length - k + 1;
-  if (answered.length >= needed) return null;
-  return `${answered.length} of the ${names.length} synchronous standbys answered, ${needed} must, or commits may be lost`;
+/** Why promoting `node` could lose a commit that was acknowledged (invariant S2), or null. A clean release proves more than any answer. */
+function lossBy(node: NodeId, view: FailoverView): string | null {
+  const lsn = positionOf(node, view)?.lsn ?? null;
+  if (view.lease.sync.mode === 'off' || view.releasedAtLsn !== null || lsn === null) return null;
+  if (node === lastPrimaryOf(view)) return null;
+  return mayLose(view.lease.sync, answersOf(view), lsn);
+}
+
+/** How much of the current history each node has that answered: one that left it has what was before the fork. */
+function answersOf(view: FailoverView): ReadonlyMap<NodeId, Lsn> {
+  const answers = new Map<NodeId, Lsn>();
+  const current = latestRecorded(view.record, view.lease.epoch);
+  for (const { node, lsn } of view.positions) {
+    const history = historyAt(node, view);
+    if (lsn === null || history === null || current === null || otherBranch(node, view) !== null) continue;
+    const { place, fork } = placeOf(history, lsn, historyOf(current));
+    const held = place === 'on-path' ? lsn : fork;
+    if (held !== null) answers.set(node, held);
+  }
+  return answers;
 }
 
 /** Its agent says that its disk or its server is sick: it would be primary for a moment only. */

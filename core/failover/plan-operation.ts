@@ -58,6 +58,8 @@ export interface OperationPlan {
   readonly from: NodeId;
   /** Null: chosen later, by the answers of the standbys. */
   readonly target: NodeId | null;
+  /** By an operator, for a failover: see `--accept-data-loss`. */
+  readonly acceptDataLoss: boolean;
   readonly epoch: number;
   readonly attempt: number;
   readonly catchup: readonly ActionOrder[];
@@ -226,6 +228,7 @@ function common(view: PlanView): Omit<OperationPlan, 'kind' | 'path' | 'target' 
     operation: view.operation,
     reason: view.request.reason,
     from: view.lease.holder,
+    acceptDataLoss: view.request.acceptDataLoss,
     epoch: view.lease.epoch,
     attempt: view.attempt,
     replans: 0,

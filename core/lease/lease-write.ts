@@ -104,7 +104,11 @@ function asHolder(seen: Lease, writer: Writer): LeaseExpectation {
 export function renew(
   seen: Lease,
   writer: Writer,
-  change: { readonly members?: readonly NodeId[]; readonly timeline?: number } = {},
+  change: {
+    readonly members?: readonly NodeId[];
+    readonly timeline?: number;
+    readonly sync?: SynchronousSet;
+  } = {},
 ): LeaseWrite {
   const changes = Object.keys(change).length > 0;
   return {
@@ -150,6 +154,8 @@ export function release(seen: Lease, writer: Writer, stopped: Release): LeaseWri
       successor: stopped.successor,
       releasedAtLsn: stopped.releasedAtLsn,
       neverPromoted: stopped.neverPromoted ?? false,
+      // Nothing was acknowledged in its epoch: who must be heard is whoever had to be heard before.
+      ...(stopped.neverPromoted ? { sync: { ...seen.sync, next: null } } : {}),
     },
   };
 }

@@ -40,6 +40,8 @@ export type EventKind =
   | 'operation_succeeded'
   | 'operation_aborted'
   | 'operation_failed'
+  | 'data_loss_accepted'
+  | 'synchronous_changed'
   | 'operation_rolled_back'
   | 'action_resumed'
   | 'action_rolled_back'

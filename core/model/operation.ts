@@ -108,6 +108,8 @@ export interface Operation {
   readonly endedAt: string | null;
   /** Why it was aborted or failed. */
   readonly outcome: string;
+  /** The operator accepted that acknowledged commits may be lost. */
+  readonly acceptDataLoss: boolean;
 }
 
 /** What an execution of the state machine may be started with; `{"cluster":"main"}` is enough. */
@@ -117,4 +119,6 @@ export interface OperationRequest {
   readonly target: NodeId | null;
   readonly reason: string;
   readonly requestedBy: string;
+  /** A failover asked for by hand may promote a standby that lacks acknowledged commits. */
+  readonly acceptDataLoss: boolean;
 }

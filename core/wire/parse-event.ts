@@ -54,6 +54,8 @@ const known: Readonly<Record<EventKind, true>> = {
   operation_succeeded: true,
   operation_aborted: true,
   operation_failed: true,
+  data_loss_accepted: true,
+  synchronous_changed: true,
   operation_rolled_back: true,
   action_resumed: true,
   action_rolled_back: true,

@@ -21,6 +21,7 @@ import {
   readNonEmpty,
   readNullable,
   readOneOf,
+  readOptional,
   readString,
 } from './fields.ts';
 import { operationKinds } from './parse-cluster-record.ts';
@@ -73,6 +74,7 @@ export const readOperationPlan: Reader<OperationPlan> = (value, field) => {
     reason: read('reason', readString),
     from: read('from', readId),
     target: read('target', (inner, path) => readNullable(inner, path, readId)),
+    acceptDataLoss: read('acceptDataLoss', (inner, path) => readOptional(inner, path, readBoolean, false)),
     epoch: read('epoch', readPositive),
     attempt: read('attempt', readCount),
     catchup: read('catchup', (inner, path) => readList(inner, path, readActionOrder)),

@@ -3,20 +3,38 @@
  * key that is misspelt there must not turn a switchover to one node into a failover to another, so it is refused.
  */
 import type { OperationRequest } from '../model/operation.ts';
-import { readId, readKnownFields, readNullable, readOneOf, readOptional, readString } from './fields.ts';
+import {
+  InvalidInput,
+  readBoolean,
+  readId,
+  readKnownFields,
+  readNullable,
+  readOneOf,
+  readOptional,
+  readString,
+} from './fields.ts';
 import { operationKinds } from './parse-cluster-record.ts';
 
+const keys = ['cluster', 'kind', 'target', 'reason', 'requestedBy', 'acceptDataLoss'];
+
 /**
- * `kind` and `target` are null when they are left to the workflow; `reason` and `requestedBy` default to ''. Throws
- * InvalidInput naming the key, what it was and what it takes.
+ * `kind` and `target` are null when they are left to the workflow; `reason` and `requestedBy` default to '', `acceptDataLoss` to
+ * false. Throws InvalidInput naming the key, what it was and what it takes.
  */
 export function parseOperationRequest(input: unknown): OperationRequest {
-  const fields = readKnownFields(input, '', ['cluster', 'kind', 'target', 'reason', 'requestedBy']);
+  const fields = readKnownFields(input, '', keys);
+  const kind = readNullable(fields['kind'], 'kind', (value, field) =>
+    readOneOf(value, field, operationKinds),
+  );
+  const acceptDataLoss = readOptional(fields['acceptDataLoss'], 'acceptDataLoss', readBoolean, false);
+  if (acceptDataLoss && kind !== 'failover')
+    throw new InvalidInput('acceptDataLoss', acceptDataLoss, 'true only where kind is "failover"');
   return {
     cluster: readId(fields['cluster'], 'cluster'),
-    kind: readNullable(fields['kind'], 'kind', (value, field) => readOneOf(value, field, operationKinds)),
+    kind,
     target: readNullable(fields['target'], 'target', readId),
     reason: readOptional(fields['reason'], 'reason', readString, ''),
     requestedBy: readOptional(fields['requestedBy'], 'requestedBy', readString, ''),
+    acceptDataLoss,
   };
 }

@@ -4,7 +4,19 @@
  */
 import { failoverStates } from '../model/cluster-record.ts';
 import type { Operation, OperationStatus, OperationStep } from '../model/operation.ts';
-import { type Item, id, itemShape, listOf, nonEmpty, nullable, oneOf, positive, text } from './item-shape.ts';
+import {
+  boolean,
+  type Item,
+  id,
+  itemShape,
+  listOf,
+  nonEmpty,
+  nullable,
+  oneOf,
+  positive,
+  text,
+  withDefault,
+} from './item-shape.ts';
 import { operationKinds } from './parse-cluster-record.ts';
 
 const statuses: readonly OperationStatus[] = ['running', 'succeeded', 'aborted', 'failed'];
@@ -25,6 +37,7 @@ const operationShape = itemShape<Operation>({
   startedAt: nonEmpty,
   endedAt: nullable(nonEmpty),
   outcome: text,
+  acceptDataLoss: withDefault(boolean, false),
 });
 
 /** Throws InvalidInput, naming the attribute as `operation.<attribute>`. */

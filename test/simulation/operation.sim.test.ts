@@ -312,6 +312,23 @@ describe('a failover', () => {
     expect(world.host('b').postgres).toBe('standby');
   });
 
+  test('in synchronous mode goes on without those who are missing by the word of an operator alone', async () => {
+    const world = new OperationWorld({ sync: { ...asynchronous, mode: 'strict', k: 1, names: ['b', 'c'] } });
+    world.host('c').die();
+    await lost(world);
+    const waiting = world.start(failover, 'one');
+    await world.clock.advance(10_000);
+    expect(world.record.operation).not.toBeNull();
+    expect((await world.run(failover, 'two')).error).toBe('OperationInProgress');
+    expect(world.lease.state).toBe('sealed');
+    const accepted = await world.run({ ...failover, acceptDataLoss: true }, 'three');
+    expect(accepted.status).toBe('SUCCEEDED');
+    expect(operationOf(world, accepted)).toMatchObject({ acceptDataLoss: true, target: 'b' });
+    expect(world.lease).toMatchObject({ state: 'held', holder: 'b' });
+    expect((await world.finish(waiting)).status).toBe('FAILED');
+    expect(world.lease).toMatchObject({ state: 'held', holder: 'b' });
+  });
+
   test('preempts a switchover whose primary is lost', async () => {
     const world = new OperationWorld({
       hosts: [{ ...a, misbehaves: { 'stop-and-release': 'hangs' } }, b, c],

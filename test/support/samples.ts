@@ -151,6 +151,7 @@ export const sampleOperation: Operation = {
   startedAt: '2026-11-21T08:00:00.000Z',
   endedAt: null,
   outcome: '',
+  acceptDataLoss: false,
 };
 
 export const sampleEvent: ClusterEvent = {

@@ -41,6 +41,11 @@ describe('the history of an operation', () => {
     expect(renderHistory([summarise({ ...done, outcome: '' })])).toContain('maintenance');
   });
 
+  it('shows that a loss was accepted', () => {
+    expect(renderHistory([summarise(done)])).not.toContain('data loss accepted');
+    expect(renderHistory([summarise({ ...done, acceptDataLoss: true })])).toContain('data loss accepted');
+  });
+
   it('says so when there is nothing to show', () => {
     expect(renderHistory([])).toBe('no operation yet');
   });

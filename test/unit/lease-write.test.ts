@@ -135,6 +135,16 @@ test('each write sets what the design says, and no more', () => {
     neverPromoted: false,
   });
   expect(writes.release(held, me, { ...stopped, neverPromoted: true }).set.neverPromoted).toBe(true);
+  const changing = {
+    ...held,
+    sync: { ...asynchronous, next: { method: 'any', k: 1, names: ['node2'] } },
+  } as const;
+  expect(writes.release(changing, me, stopped).set.sync).toBeUndefined();
+  expect(writes.release(changing, me, { ...stopped, neverPromoted: true }).set.sync).toEqual(asynchronous);
+  expect(writes.renew(held, me, { sync: changing.sync })).toMatchObject({
+    expect: { seq: held.seq },
+    set: { sync: changing.sync },
+  });
   const cleared = { operation: null, successor: null, releasedAtLsn: null };
   expect(writes.seal(held).set).toEqual({ ...cleared, state: 'sealed' });
   expect(writes.fence(held).set).toEqual({ ...cleared, state: 'fenced' });

@@ -99,7 +99,7 @@ describe.each(names)('%s', (name) => {
 });
 
 /** What an item says that was written before the attribute existed, where that is not null. */
-const fallbacks: Readonly<Record<string, unknown>> = { fenced_hosts: [] };
+const fallbacks: Readonly<Record<string, unknown>> = { fenced_hosts: [], accept_data_loss: false };
 
 function keyOf(attribute: string): string {
   return attribute.replaceAll(/_[a-z]/g, (found) => found.slice(1).toUpperCase());

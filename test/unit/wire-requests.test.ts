@@ -16,10 +16,16 @@ function refusal(read: () => unknown): InvalidInput {
 }
 
 test('the name of the cluster is enough', () => {
-  const least = { cluster: 'main', kind: null, target: null, reason: '', requestedBy: '' };
+  const least = {
+    ...{ cluster: 'main', kind: null, target: null, reason: '', requestedBy: '' },
+    acceptDataLoss: false,
+  };
   expect(parseOperationRequest({ cluster: 'main' })).toEqual(least);
   expect(parseOperationRequest({ cluster: 'main', kind: null, target: null })).toEqual(least);
-  const whole = { cluster: 'main', kind: 'failover', target: 'node2', reason: 'r', requestedBy: 'cli' };
+  const whole = {
+    ...{ cluster: 'main', kind: 'failover', target: 'node2', reason: 'r', requestedBy: 'cli' },
+    acceptDataLoss: true,
+  };
   expect(parseOperationRequest(whole)).toEqual(whole);
 });
 
@@ -31,13 +37,25 @@ test.each([
   [{ cluster: 'main', kind: 'swap' }, 'kind was "swap"; it takes one of "switchover", "failover"'],
   [
     { cluster: 'main', traget: 'node2' },
-    'traget was "node2"; it takes nothing: this input has cluster, kind, target, reason, requestedBy (no other key)',
+    'traget was "node2"; it takes nothing: this input has cluster, kind, target, reason, requestedBy, acceptDataLoss (no other key)',
   ],
   [
     { cluster: 'main', target: 2 },
     'target was 2; it takes a lower-case letter, then up to 30 lower-case letters, digits or hyphens',
   ],
   [{ cluster: 'main', reason: null }, 'reason was null; it takes a string'],
+  [
+    { cluster: 'main', acceptDataLoss: true },
+    'acceptDataLoss was true; it takes true only where kind is "failover"',
+  ],
+  [
+    { cluster: 'main', kind: 'switchover', acceptDataLoss: true },
+    'acceptDataLoss was true; it takes true only where kind is "failover"',
+  ],
+  [
+    { cluster: 'main', kind: 'failover', acceptDataLoss: 'yes' },
+    'acceptDataLoss was "yes"; it takes true or false',
+  ],
   ['main', 'this input was "main"; it takes an object'],
 ])('%j is refused in words', (input, message) => {
   expect(refusal(() => parseOperationRequest(input)).message).toBe(message);

@@ -12,7 +12,7 @@ import {
   switchoverRefusals,
 } from '../../../core/failover/choose-candidate.ts';
 import { type ClusterRecord, defaultSpec, type EpochRecord } from '../../../core/model/cluster-record.ts';
-import { asynchronous, type Lease } from '../../../core/model/lease.ts';
+import { alone, asynchronous, type Lease } from '../../../core/model/lease.ts';
 import { parseLsn } from '../../../core/model/lsn.ts';
 import { defaultTags, type NodeReport } from '../../../core/model/node-report.ts';
 import { systemIdentifierOf } from '../../../core/model/system-identifier.ts';
@@ -170,6 +170,7 @@ describe('the target of a failover', () => {
     excluded: [],
     requested: null,
     releasedAtLsn: null,
+    acceptDataLoss: false,
     ...over,
   });
   const refusalOf = (node: string, given: FailoverView) =>
@@ -303,6 +304,63 @@ describe('the target of a failover', () => {
         positions: [at('b', '0/6000000'), at('c', '0/1', { lsn: null })],
       });
       expect(chooseFailoverTarget(unknown)).toMatchObject({ node: 'a' });
+    });
+
+    test('one that may not be promoted and has more speaks against everybody else', () => {
+      const reports = [report('b'), report('c', { tags: { nofailover: true, failoverPriority: 0 } })];
+      const positions = [at('b', '0/6000000'), at('c', '0/6000001')];
+      expect(chooseFailoverTarget(view({ lease: sync(1), reports, positions }))).toMatchObject({ node: 'a' });
+      const equal = [at('b', '0/6000000'), at('c', '0/6000000')];
+      expect(chooseFailoverTarget(view({ lease: sync(1), reports, positions: equal }))).toMatchObject({
+        node: 'b',
+      });
+    });
+
+    test('one whose log left the current history has what was before the fork, and no more', () => {
+      const positions = [at('b', '0/6000000'), at('c', '0/9000000', { epoch: 1, timeline: 1 })];
+      expect(chooseFailoverTarget(view({ lease: sync(1), positions }))).toMatchObject({ node: 'b' });
+      const another = [at('b', '0/6000000'), at('c', '0/6000000', { epoch: 1, timeline: 9 })];
+      expect(chooseFailoverTarget(view({ lease: sync(1), positions: another }))).toMatchObject({ node: 'a' });
+    });
+
+    test('a change under way needs enough of both sets', () => {
+      const changing = {
+        ...sync(1),
+        sync: { ...sync(1).sync, names: ['b'], next: { ...alone, k: 1, names: ['c'] } },
+      };
+      expect(chooseFailoverTarget(view({ lease: changing }))).toMatchObject({ node: 'c' });
+      const positions = [at('b', '0/6000000')];
+      expect(chooseFailoverTarget(view({ lease: changing, positions }))).toMatchObject({ node: 'a' });
+    });
+
+    test('after the primary acknowledged alone only itself is safe', () => {
+      const on = { ...sync(0), sync: { ...asynchronous, mode: 'on' as const } };
+      expect(chooseFailoverTarget(view({ lease: on }))).toMatchObject({ node: 'a', rule: 'last-primary' });
+      expect(chooseFailoverTarget(view({ lease: on, excluded: ['a'] }))).toMatchObject({
+        kind: 'none',
+        reason: expect.stringContaining('only the last primary has them all'),
+      });
+    });
+
+    test('the refusal names who is missing', () => {
+      const one = view({ lease: sync(1), positions: [at('b', '0/6000000')], excluded: ['a'] });
+      expect(chooseFailoverTarget(one)).toMatchObject({
+        reason: expect.stringContaining('2 of these must have answered, and c did not'),
+      });
+    });
+
+    test('by the word of an operator who accepts the loss the best that answered is promoted, and it says so', () => {
+      const one = view({ lease: sync(1), positions: [at('b', '0/6000000')], acceptDataLoss: true });
+      expect(chooseFailoverTarget(one)).toMatchObject({
+        node: 'b',
+        rule: 'data-loss-accepted',
+        reason: expect.stringContaining('c did not'),
+      });
+      expect(chooseFailoverTarget({ ...one, lease: sync(2) })).toMatchObject({ rule: 'first-in-order' });
+      expect(chooseFailoverTarget({ ...one, positions: [] })).toMatchObject({
+        node: 'a',
+        rule: 'last-primary',
+      });
     });
 
     test('after a clean release one that has passed it is enough', () => {

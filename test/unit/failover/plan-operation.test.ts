@@ -37,7 +37,14 @@ const report = (node: string, over = {}) => ({
   ...over,
 });
 const reports = [report('a', { role: 'primary', streaming: false }), report('b'), report('c')];
-const request = { cluster: 'main', kind: null, target: null, reason: 'test', requestedBy: 'cli' } as const;
+const request = {
+  cluster: 'main',
+  kind: null,
+  target: null,
+  reason: 'test',
+  requestedBy: 'cli',
+  acceptDataLoss: false,
+} as const;
 
 const view = (over: Partial<PlanView> = {}): PlanView => ({
   request,

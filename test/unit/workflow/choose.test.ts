@@ -3,7 +3,8 @@
  */
 import { expect, test } from 'vitest';
 import { type ChooseInput, chooseTarget } from '../../../adapters/workflow/choose.ts';
-import type { Lease } from '../../../core/model/lease.ts';
+import type { ActionOrder } from '../../../core/failover/plan-operation.ts';
+import { asynchronous, type Lease } from '../../../core/model/lease.ts';
 import { lsnOf } from '../../../core/model/lsn.ts';
 import { sampleAction } from '../../support/samples.ts';
 import { type Bench, createBench, operation, plan } from './workflow-bench.ts';
@@ -152,6 +153,44 @@ test('nobody to choose names why each was refused', async () => {
     name: 'NoCandidate',
     message: expect.stringContaining('node2: it did not end its receiver'),
   });
+});
+
+const reached: ActionOrder = {
+  ...{ node: 'node2', verb: 'end-receiver' as const, args: {}, instanceId: null, epoch: 3, attempt: 1 },
+  ...{ required: false, timeoutMs: 1, timeoutSeconds: 1 },
+};
+const tooFew: ChooseInput = {
+  ...failover,
+  excluded: ['node1'],
+  answers: [
+    {
+      ...{ order: reached, ok: true, error: '', message: '' },
+      result: { receivedLsn: '0/6000000', timeline: 3, epoch: 3 },
+    },
+  ],
+};
+const waitedFor = { ...asynchronous, mode: 'strict', k: 1, names: ['node2', 'node3'] } as const;
+
+test('too few of the synchronous set: nobody is named, and the refusal says who is missing', async () => {
+  const bench = given({ state: 'sealed', sync: waitedFor });
+  bench.table.nodes.clear();
+  await expect(chooseTarget(bench.deps, tooFew)).rejects.toMatchObject({
+    name: 'NoCandidate',
+    message: expect.stringMatching(/2 of these must have answered, and node3 did not/),
+  });
+  expect(bench.table.lease?.successor).toBeNull();
+});
+
+test('an operator who accepts the loss gets the best that answered, and an event of its own says so', async () => {
+  const bench = given({ state: 'sealed', sync: waitedFor });
+  bench.table.nodes.clear();
+  const accepted = { ...tooFew, plan: { ...tooFew.plan, acceptDataLoss: true } };
+  expect(await chooseTarget(bench.deps, accepted)).toMatchObject({ target: 'node2' });
+  expect(bench.events()).toContain('data_loss_accepted');
+  const harmless = given({ state: 'sealed', sync: { ...waitedFor, names: ['node2'] } });
+  harmless.table.nodes.clear();
+  await chooseTarget(harmless.deps, accepted);
+  expect(harmless.events()).not.toContain('data_loss_accepted');
 });
 
 test('a lease that changes while a successor is named is read anew, and not for ever', async () => {

@@ -20,6 +20,7 @@ export const plan: OperationPlan = {
   reason: 'test',
   from: 'node1',
   target: null,
+  acceptDataLoss: false,
   epoch: 3,
   attempt: 2,
   catchup: [],
