@@ -173,6 +173,15 @@ export function isGone(status: ProcessStatus): boolean {
   return status.state === 'Z' || status.state === 'X' || status.state === 'x';
 }
 
+/** Whether a signal has been sent to a process and not been taken by it yet; null when there is no such process. */
+export function hasPendingSignal(pid: number, signalNumber: number): boolean | null {
+  const status = procText(`/proc/${pid}/status`);
+  if (status === null) return null;
+  // Of the thread and of the process, as hexadecimal masks; the lowest bit is signal 1.
+  const masks = [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)].map((match) => match[1] ?? '0');
+  return masks.some((mask) => (BigInt(`0x${mask}`) >> BigInt(signalNumber - 1)) % 2n === 1n);
+}
+
 /** Every pid there is. */
 export function listPids(): number[] {
   const pids: number[] = [];

@@ -31,6 +31,7 @@ import type { OrderContext } from './database/orders.ts';
 import { postgresFor } from './database/postgres-for.ts';
 import { resumeJournal } from './database/resume-journal.ts';
 import { Server } from './database/server.ts';
+import { SynchronousNames } from './database/synchronous-names.ts';
 import { DiskState } from './disk-state.ts';
 import { createEmit, createLog } from './emit.ts';
 import { Guard } from './guard.ts';
@@ -221,6 +222,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     store,
     keeper,
     server,
+    names: new SynchronousNames(),
     disk: new DiskState(stateFolder(config)),
     journal: await Journal.read(stateFolder(config), log),
     wakeUp,

@@ -3,9 +3,10 @@
  * node said last, positions in it up to ten seconds ago.
  */
 import type { ClusterRecord, FailoverState } from '../core/model/cluster-record.ts';
-import type { Lease, LeaseState } from '../core/model/lease.ts';
+import type { Lease, LeaseState, SynchronousSet } from '../core/model/lease.ts';
 import { formatLsn } from '../core/model/lsn.ts';
 import type { NodeReport, NodeRole, PostgresState } from '../core/model/node-report.ts';
+import { describeRule } from '../core/synchronous/synchronous-rule.ts';
 import { table } from './terminal.ts';
 
 export interface NodeStatus {
@@ -31,6 +32,8 @@ export interface ClusterStatus {
     readonly state: LeaseState | 'absent';
     readonly msLeft: number;
   };
+  /** By which rule commits are acknowledged, and the one that it is being changed to. */
+  readonly synchronous: SynchronousSet | null;
   readonly nodes: readonly NodeStatus[];
 }
 
@@ -46,6 +49,7 @@ export function clusterStatus(
     failoverState: record.failoverState,
     epoch: lease?.epoch ?? 0,
     lease: { holder: lease?.holder ?? null, state: lease?.state ?? 'absent', msLeft },
+    synchronous: lease?.sync ?? null,
     nodes: ids.map((id) => nodeStatus(id, byId.get(id), lease)),
   };
 }
@@ -71,6 +75,12 @@ function stateOf(report: NodeReport): NodeStatus['state'] {
   return report.role === 'standby' && report.streaming ? 'streaming' : report.postgres;
 }
 
+function describeSynchronous(sync: SynchronousSet | null): string {
+  if (sync === null || (sync.mode === 'off' && sync.next === null)) return 'off';
+  const next = sync.next === null ? '' : `, changing to ${describeRule(sync.next)}`;
+  return `${sync.mode}, ${describeRule(sync)}${next}`;
+}
+
 /** For a terminal. */
 export function renderStatus(status: ClusterStatus): string {
   const { lease } = status;
@@ -78,6 +88,7 @@ export function renderStatus(status: ClusterStatus): string {
   return [
     `cluster ${status.cluster}: ${status.failoverState}, epoch ${status.epoch}`,
     `lease: ${lease.holder ?? 'nobody'}, ${held}`,
+    `synchronous: ${describeSynchronous(status.synchronous)}`,
     '',
     table([
       ['node', 'role', 'state', 'timeline', 'lsn', 'lag bytes', 'sync'],

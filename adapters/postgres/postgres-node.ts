@@ -56,6 +56,13 @@ import {
 } from './replication.ts';
 import { ensureCleanShutdown, type RewindOptions, type RewindResult, rewind } from './rewind.ts';
 import { advanceSlots, dropSlots, ensurePhysicalSlots, type SlotResult } from './slots.ts';
+import {
+  lookAtSenders,
+  type NamesInForce,
+  putNamesInForce,
+  type SendersLook,
+  writeBarrier,
+} from './synchronous.ts';
 import { ensureTimelineAbove, type TimelineReservation } from './timeline-placeholders.ts';
 import { type KeptWal, keepDiscardedWal, type WalEnd, walEnd } from './wal.ts';
 
@@ -182,6 +189,16 @@ export class PostgresNode {
   }
   setSynchronousStandbyNames(value: string): Promise<SettingResult> {
     return setSynchronousStandbyNames(this.host, this.#probe, value);
+  }
+  /** As above, and proven for every process of the server, see synchronous.ts. */
+  putNamesInForce(value: string): Promise<NamesInForce> {
+    return putNamesInForce(this.host, this.#probe, value);
+  }
+  writeBarrier(): Promise<Lsn | QueryFailure> {
+    return writeBarrier(this.#probe);
+  }
+  lookAtSenders(): Promise<SendersLook | QueryFailure> {
+    return lookAtSenders(this.#probe);
   }
   ensurePhysicalSlots(names: readonly string[], timeoutMs = SLOTS_TIMEOUT_MS): Promise<SlotResult> {
     return ensurePhysicalSlots(this.#probe, names, timeoutMs);

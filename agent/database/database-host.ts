@@ -12,6 +12,7 @@ import type { HostState, RejoinVerdict } from '../../core/host/host-state.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
+import { syncStateOf } from '../../core/synchronous/sync-state.ts';
 import type { ActionRunner } from '../action-runner.ts';
 import { LastPrimary } from './last-primary.ts';
 import { executeOrder, longOrders, type OrderContext } from './orders.ts';
@@ -151,7 +152,7 @@ export class DatabaseHost {
       handingOver: this.#handingOver,
       streaming: look?.postgres.kind === 'standby' && look.postgres.streaming,
       lagBytes: own?.lagBytes ?? null,
-      sync: false,
+      ...syncStateOf(this.#context.keeper.view().watch.lease?.sync ?? null, config.node),
       tags: config.tags,
       loopAlive: this.#context.now() - this.#roundMs < livenessMs,
     };

@@ -12,6 +12,7 @@ import type { Emit, Log } from '../emit.ts';
 import type { Journal } from '../journal.ts';
 import type { LeaseKeeper } from '../lease-keeper.ts';
 import type { Server } from './server.ts';
+import type { SynchronousNames } from './synchronous-names.ts';
 
 export interface HostContext {
   readonly config: DatabaseHostConfig;
@@ -19,6 +20,7 @@ export interface HostContext {
   readonly store: ClusterStore;
   readonly keeper: LeaseKeeper;
   readonly server: Server;
+  readonly names: SynchronousNames;
   readonly disk: DiskState;
   readonly journal: Journal;
   readonly wakeUp: WakeUp;

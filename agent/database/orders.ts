@@ -11,6 +11,7 @@ import { adopt, createLease, seal } from '../../core/lease/lease-write.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
 import { FIRST_TIMELINE } from '../../core/model/timeline.ts';
+import { firstRule } from '../../core/synchronous/new-epoch.ts';
 import type { ControlPlaneClients } from '../control-plane-clients.ts';
 import { askHandOver, killAndRelease, killHung, note, proveEnd } from './failed-primary.ts';
 import type { HostContext } from './host-context.ts';
@@ -25,6 +26,7 @@ import {
   startStandby,
   upstreamOf,
 } from './standby-work.ts';
+import { othersOf } from './synchronous-names.ts';
 
 export interface OrderContext extends HostContext {
   readonly clients: ControlPlaneClients;
@@ -99,7 +101,10 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
       history.kind === 'history' ? history.history : { ...FIRST_TIMELINE, timeline },
     );
   },
-  'tend-primary': (context) => tendSlots(context),
+  'tend-primary': (context) => {
+    context.names.tend(context);
+    return tendSlots(context);
+  },
   'hand-over': handOver,
   'hand-over-if-proven': handOverIfProven,
   'ask-hand-over': askHandOver,
@@ -242,7 +247,12 @@ async function createFirstLease(context: OrderContext): Promise<void> {
   const record = keeper.view().record;
   if (record === null || record.systemIdentifier === null) return;
   if (record.systemIdentifier !== context.server.last()?.control?.systemIdentifier) return;
-  const write = createLease(writer, { ttlMs: record.spec.ttlMs, timeline: 1, members: record.members });
+  const { mode } = record.spec.sync;
+  const rule = firstRule({ spec: record.spec.sync, lease: null, others: othersOf(context) });
+  const write = createLease(writer, {
+    ...{ ttlMs: record.spec.ttlMs, timeline: 1, members: record.members },
+    sync: { ...rule, mode, next: null },
+  });
   const outcome = await keeper.write(write);
   if (outcome.kind !== 'done') return;
   disk.sawEpoch(1);

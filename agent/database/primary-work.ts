@@ -83,6 +83,8 @@ export async function promoteUnderLease(
   if (context.disk.facts().dataEpoch !== lease.epoch) context.disk.enterEpoch(lease.epoch);
   const refused = await prepareToPromote(context);
   if (refused !== null) return { kind: 'failed', reason: refused };
+  const unnamed = await context.names.ensure(context, lease.sync.next ?? lease.sync);
+  if (unnamed !== null) return { kind: 'failed', reason: `synchronous names: ${unnamed}` };
   if (!mayOpen(context)) return { kind: 'failed', reason: 'the lease was lost before the promotion' };
   const back = keeper.view().heldBack;
   if (back !== null) return { kind: 'failed', reason: `held back from promoting: ${back.rule}` };
@@ -147,6 +149,7 @@ export async function startPrimaryInPlace(context: HostContext): Promise<Primary
   if (killed.remaining.length > 0)
     return { kind: 'failed', reason: 'processes of the former server do not die' };
   await server.node.preparePrimary();
+  await context.names.writeBeforeStart(context);
   if (!mayOpen(context)) {
     await createStandbySignal(server.node.host);
     return { kind: 'failed', reason: 'the lease is not held at this instant' };

@@ -22,6 +22,9 @@ export async function acquireAndPromote(
 ): Promise<ActionOutcome> {
   // All that can be done before the lease is free is done now, while clients are still served.
   await prepareToPromote(context);
+  const free = context.keeper.view().watch.lease;
+  const named = await context.names.prepare(context, free?.state === 'held' ? null : free);
+  if (typeof named === 'string') run.say(`synchronous names are not in force yet: ${named}`);
   const { journal, server } = context;
   const { operation, epoch } = action;
   // In a failover it was set when the receiver ended, a durable fact of its own; clients wait for this promotion.
@@ -96,12 +99,16 @@ async function takeLease(
   if (seen.epoch + 1 <= context.disk.facts().fencedEpoch) {
     return failed('fenced', `this host is barred from epoch ${seen.epoch + 1}`, { neverPromoted: true });
   }
+  // In force before the lease is taken: nothing may be acknowledged by a rule that is not recorded.
+  const rule = await context.names.prepare(context, seen);
+  if (typeof rule === 'string')
+    return failed('names-not-in-force', `synchronous names: ${rule}`, { neverPromoted: true });
   const record = keeper.view().record;
   const taken = await keeper.write(
     acquire(seen, writer, action.operation, {
       ttlMs: record?.spec.ttlMs ?? seen.ttlMs,
       members: record?.members ?? seen.members,
-      sync: seen.sync,
+      sync: context.names.syncOf(context, seen, rule),
     }),
   );
   // Uncertain proves nothing: the write may still land.

@@ -113,6 +113,7 @@ export class ProxyHost {
       streaming: false,
       lagBytes: null,
       sync: false,
+      quorum: false,
       tags: defaultTags,
       loopAlive: true,
     };

@@ -260,12 +260,14 @@ function handoverCatchup(view: PlanView, target: NodeId): readonly ActionOrder[]
  * of the synchronous names only as many as its quorum can spare.
  */
 function spared(view: PlanView, target: NodeId): readonly NodeId[] {
-  const { mode, k, names } = view.lease.sync;
+  const { mode, k, names, next } = view.lease.sync;
   const streaming = (node: NodeId) => view.reports.some((report) => report.node === node && report.streaming);
   const others = view.record.members.filter(
     (node) => node !== target && node !== view.lease.holder && streaming(node),
   );
   if (mode === 'off' || k === 0) return others;
+  // While the names change both sets count: nobody who is in one of them is moved.
+  if (next !== null) return others.filter((node) => !names.includes(node) && !next.names.includes(node));
   const synchronous = others.filter((node) => names.includes(node));
   const staying = synchronous.length + (names.includes(target) && streaming(target) ? 1 : 0);
   const spare = Math.max(0, staying - k);

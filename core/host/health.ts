@@ -13,7 +13,9 @@ export interface HealthFacts {
   readonly handingOver: boolean;
   readonly streaming: boolean;
   readonly lagBytes: number | null;
+  /** Each acknowledged commit is on this standby; it is one of those of which enough have each acknowledged commit. */
   readonly sync: boolean;
+  readonly quorum: boolean;
   readonly tags: NodeTags;
   /** The agent's loop ran within its bound. */
   readonly loopAlive: boolean;
@@ -51,8 +53,11 @@ const checks: Readonly<Record<string, Check>> = {
   '/read-only': (f, query) => isPrimary(f, query) || isStandby(f, query),
   '/sync': (f, query) => isStandby(f, query) && f.sync,
   '/synchronous': (f, query) => isStandby(f, query) && f.sync,
-  '/async': (f, query) => isStandby(f, query) && !f.sync,
-  '/asynchronous': (f, query) => isStandby(f, query) && !f.sync,
+  '/quorum': (f, query) => isStandby(f, query) && f.quorum,
+  '/read-only-sync': (f, query) => isPrimary(f, query) || (isStandby(f, query) && f.sync),
+  '/read-only-quorum': (f, query) => isPrimary(f, query) || (isStandby(f, query) && f.quorum),
+  '/async': (f, query) => isStandby(f, query) && !f.sync && !f.quorum,
+  '/asynchronous': (f, query) => isStandby(f, query) && !f.sync && !f.quorum,
   '/health': (f) => f.postgres === 'running',
   '/liveness': (f) => f.loopAlive,
   '/readiness': (f, query) =>

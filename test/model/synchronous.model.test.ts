@@ -93,6 +93,24 @@ test('no acknowledged commit is lost by an election that calls itself safe, what
   );
 });
 
+test('nor while the specification itself is changed, off and on again', () => {
+  const modes = ['off', 'on', 'strict'] as const;
+  fc.assert(
+    fc.property(specs, draws, (spec, events) => {
+      const world = new SynchronousWorld(nodes, spec);
+      for (const node of world.standbys()) world.attach(node);
+      for (const [event, detail] of events) {
+        if (detail % 13 === 0) world.spec = { ...spec, mode: pick(modes, event) };
+        happen(world, [event, detail]);
+        if (world.spec.mode === 'off') world.wish = null;
+        for (const answering of subsetsOf(world.standbys()))
+          expect(world.lostBySafeElection(answering), `${[event, detail]} with ${answering}`).toEqual([]);
+      }
+    }),
+    { numRuns: 1_000, seed },
+  );
+});
+
 test.each<[string, Sabotage]>([
   ['a change that is settled without a barrier', { noBarrier: true }],
   ['a rule that is put in force before it is recorded', { applyFirst: true }],

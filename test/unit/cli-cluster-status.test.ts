@@ -24,6 +24,7 @@ describe('the status of a cluster', () => {
       failoverState: 'waiting_for_catchup',
       epoch: 3,
       lease: { holder: 'node1', state: 'held', msLeft: 1500 },
+      synchronous: sampleLease.sync,
       nodes: [
         {
           id: 'node1',
@@ -45,6 +46,16 @@ describe('the status of a cluster', () => {
         },
       ],
     });
+  });
+
+  it('says by which rule commits are acknowledged, and to which it is being changed', () => {
+    const shown = (sync: typeof held.sync) =>
+      renderStatus(clusterStatus({ ...head, lease: { ...held, sync } }, [])).split('\n')[2];
+    expect(shown(held.sync)).toBe(
+      'synchronous: on, FIRST 1 of node2, node3, changing to ANY 2 of node2, node3',
+    );
+    expect(shown({ ...asynchronous, mode: 'on' })).toBe('synchronous: on, the primary alone');
+    expect(shown(asynchronous)).toBe('synchronous: off');
   });
 
   it('names a member that has never reported', () => {

@@ -12,6 +12,7 @@ const primary: HealthFacts = {
   streaming: false,
   lagBytes: null,
   sync: false,
+  quorum: false,
   tags: { nofailover: false, failoverPriority: 100 },
   loopAlive: true,
 };
@@ -24,6 +25,7 @@ const states = {
   'primary that does not answer': { ...primary, postgres: 'unreachable' },
   'standby, asynchronous': standby,
   'standby, synchronous': { ...standby, sync: true },
+  'standby, one of a quorum': { ...standby, quorum: true },
   'standby far behind': { ...standby, lagBytes: 1024 ** 3 },
   'standby without a stream': { ...standby, streaming: false },
   'standby that acquired and is not promoted': { ...standby, leaseValid: true },
@@ -38,12 +40,14 @@ const asPrimary: readonly State[] = ['primary'];
 const asStandby: readonly State[] = [
   'standby, asynchronous',
   'standby, synchronous',
+  'standby, one of a quorum',
   'standby far behind',
   'standby without a stream',
   'standby that acquired and is not promoted',
   'hung loop',
 ];
-const asynchronous = asStandby.filter((state) => state !== 'standby, synchronous');
+const waitedFor: readonly State[] = ['standby, synchronous', 'standby, one of a quorum'];
+const asynchronous = asStandby.filter((state) => !waitedFor.includes(state));
 const running: readonly State[] = [
   ...asPrimary,
   ...asStandby,
@@ -62,6 +66,9 @@ const table: Readonly<Record<string, readonly State[]>> = {
   '/read-only': [...asPrimary, ...asStandby],
   '/sync': ['standby, synchronous'],
   '/synchronous': ['standby, synchronous'],
+  '/quorum': ['standby, one of a quorum'],
+  '/read-only-sync': [...asPrimary, 'standby, synchronous'],
+  '/read-only-quorum': [...asPrimary, 'standby, one of a quorum'],
   '/async': asynchronous,
   '/asynchronous': asynchronous,
   '/health': running,
