@@ -3,11 +3,13 @@
  * clients, probes and the cluster's own history show of it. Leaves a whole cluster behind, or says what is missing.
  */
 import { sleepMs } from '../../adapters/clock.ts';
+import type { EventKind } from '../../core/model/cluster-event.ts';
 import { doubleFaults } from '../../local/faults/all-faults.ts';
 import type { Fault } from '../../local/faults/fault.ts';
 import type { EpisodeSurroundings } from '../chaos/episode.ts';
 import { hostOfRole, wakesWithinMs, wholeAgain } from '../chaos/episode.ts';
 import type { AcceptedWrite, Violation } from '../history/history.ts';
+import type { SeenEvent } from '../history/lease-watch.ts';
 import type { CellState, PlannedCell } from './plan-cells.ts';
 
 export interface CellResult {
@@ -27,6 +29,7 @@ export interface CellResult {
   readonly newPrimaryAfterMs: number | null;
   /** What came of the operation, and who took over. */
   readonly story: string;
+  readonly events: readonly SeenEvent[];
   readonly violations: readonly Violation[];
 }
 
@@ -96,6 +99,7 @@ async function tryCell(
     wholeAfterMs,
     ...takeOver(accepted, oldPrimary, struckMs, woken),
     story: [...story, ...outcomes(events)].join('; '),
+    events,
     violations,
   };
 }
@@ -155,15 +159,29 @@ function takeOver(
   };
 }
 
-const telling =
-  /^(\S+) (operation_succeeded|operation_aborted|operation_failed|lease_sealed|lease_acquired|host_fenced|postgres_fenced|postgres_restarted_in_place|node_rewound|node_rebuilt|wal_discarded|sentinel_acted)$/;
+const telling: ReadonlySet<string> = new Set<EventKind>([
+  'operation_succeeded',
+  'operation_aborted',
+  'operation_failed',
+  'lease_sealed',
+  'lease_acquired',
+  'host_fenced',
+  'postgres_fenced',
+  'postgres_restarted_in_place',
+  'node_rewound',
+  'node_rebuilt',
+  'wal_discarded',
+  'sentinel_acted',
+]);
 
 /** The events that say what came of it, each once, in order. */
-function outcomes(events: readonly string[]): string[] {
-  return [...new Set(events.filter((event) => telling.test(event)))];
+function outcomes(events: readonly SeenEvent[]): string[] {
+  const told = events.filter(({ kind }) => telling.has(kind)).map(({ who, kind }) => `${who} ${kind}`);
+  return [...new Set(told)];
 }
 
 const nothing = {
+  events: [],
   gapMs: 0,
   errors: 0,
   lost: 0,

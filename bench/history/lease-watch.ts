@@ -3,6 +3,7 @@
  * how many discarded logs were reported. What cannot be read while DynamoDB is away is read when it is back.
  */
 import { sleepMs } from '../../adapters/clock.ts';
+import type { ClusterEvent } from '../../core/model/cluster-event.ts';
 import { epochRecord, type FailoverState } from '../../core/model/cluster-record.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
 import type { SeenEpoch } from './history.ts';
@@ -11,6 +12,8 @@ export interface SeenState {
   readonly state: FailoverState;
   readonly atMs: number;
 }
+
+export type SeenEvent = Pick<ClusterEvent, 'time' | 'who' | 'kind' | 'rule' | 'message'>;
 
 const everyMs = 50;
 const callTimeoutMs = 1_000;
@@ -40,13 +43,13 @@ export class LeaseWatch {
     await this.#running;
   }
 
-  /** Kinds of the events since the last call, oldest first. Throws when DynamoDB does not answer. */
-  async newEvents(): Promise<string[]> {
+  /** Events since the last call, oldest first. Throws when DynamoDB does not answer. */
+  async newEvents(): Promise<SeenEvent[]> {
     const answer = await this.#cluster.store().listEvents(maxEvents);
     if (answer.kind !== 'ok') throw new Error(`events: ${answer.kind}: ${answer.message}`);
     const fresh = answer.value.filter(({ id }) => !this.#knownEvents.has(id)).reverse();
     for (const { id } of fresh) this.#knownEvents.add(id);
-    return fresh.map(({ who, kind }) => `${who} ${kind}`);
+    return fresh.map(({ time, who, kind, rule, message }) => ({ time, who, kind, rule, message }));
   }
 
   async #run(): Promise<void> {

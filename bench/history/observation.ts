@@ -9,15 +9,15 @@ import { checkLosses, type SynchronousMode } from './check-losses.ts';
 import { checkRows, keyOf } from './check-rows.ts';
 import { checkEpochs, checkTenures, type Excuse, type Tenure, tenuresOf } from './check-tenures.ts';
 import type { AcceptedWrite, Row, Violation } from './history.ts';
-import { LeaseWatch } from './lease-watch.ts';
+import { LeaseWatch, type SeenEvent } from './lease-watch.ts';
 import { directClient, WriteProbes } from './write-probes.ts';
 
 export interface Judgement extends AppendFigures {
   readonly lost: number;
   /** Who accepted writes since the last line, in the order in which they began. */
   readonly tenures: readonly Tenure[];
-  /** `who kind`, oldest first. */
-  readonly events: readonly string[];
+  /** Oldest first. */
+  readonly events: readonly SeenEvent[];
   readonly violations: readonly Violation[];
 }
 
@@ -100,7 +100,7 @@ export class Observation {
           ...checkLosses(fresh, {
             mode: this.#options.mode,
             double,
-            discardsReported: events.filter((event) => event.endsWith(' wal_discarded')).length,
+            discardsReported: events.filter(({ kind }) => kind === 'wal_discarded').length,
             handOvers: this.lease.epochs.length - this.#line.epochs,
           }),
           ...checkTenures(accepted, excuses),

@@ -42,6 +42,7 @@ describe('a row', () => {
     oldPrimaryUntilMs: null,
     newPrimaryAfterMs: null,
     story: 'node2 lease_sealed',
+    events: [],
     violations: [],
   };
 
