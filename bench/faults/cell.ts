@@ -149,8 +149,8 @@ function takeOver(
   if (others.length === 0) return { oldPrimaryUntilMs: null, newPrimaryAfterMs: null };
   const firstOther = Math.min(...others.map(({ answeredMs }) => answeredMs));
   const own = accepted.filter(
-    ({ node, sentMs }) =>
-      node === oldPrimary && sentMs < firstOther && (wokenMs === null || sentMs < wokenMs),
+    ({ node, sentMs, answeredMs }) =>
+      node === oldPrimary && sentMs < firstOther && (wokenMs === null || answeredMs < wokenMs),
   );
   const lastOwn = own.reduce((last, { answeredMs }) => Math.max(last, answeredMs), Number.NEGATIVE_INFINITY);
   return {
