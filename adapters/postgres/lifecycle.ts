@@ -4,11 +4,11 @@
 
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Lsn } from '../../core/model/lsn.ts';
 import { sleepMs } from '../clock.ts';
-import { isProcessAlive, minimalEnvironment, readProcessStatus, sendSignal } from '../process.ts';
+import { isGone, isProcessAlive, minimalEnvironment, readProcessStatus, sendSignal } from '../process.ts';
 import { writeIdentity } from './configuration.ts';
 import { readControlFile } from './control-file.ts';
 import { ensureFolder, pathExists } from './files.ts';
@@ -72,6 +72,7 @@ export async function start(
     false,
     'recovery.signal would start an archive recovery that ends in a second primary',
   );
+  await removeLockOfZombie(host);
   await writeIdentity(host);
   await removeTrailingPlaceholders(host);
   await ensureFolder(host.socketDir, host.runAs, 0o755);
@@ -89,6 +90,19 @@ async function sharedMemoryIsFree(host: PostgresHost): Promise<boolean> {
     await sleepMs(2);
   }
   return true;
+}
+
+/**
+ * PostgreSQL takes a killed postmaster for alive until its parent has reaped it, and refuses to start beside it. After an agent that
+ * died with its postmaster that parent is the init process, which in a container may take seconds: three refusals, and a
+ * primary would be given up whose data is whole. A zombie holds nothing; that nothing else works here was seen above.
+ */
+async function removeLockOfZombie(host: PostgresHost): Promise<void> {
+  const pid = (await readLockFile(host))?.pid ?? 0;
+  const status = pid > 0 ? readProcessStatus(pid) : null;
+  if (status === null || !isGone(status)) return;
+  await rm(join(host.dataDir, 'postmaster.pid'), { force: true });
+  await rm(join(host.socketDir, `.s.PGSQL.${host.port}.lock`), { force: true });
 }
 
 async function spawnPostmaster(host: PostgresHost): Promise<StartResult> {

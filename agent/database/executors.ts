@@ -50,6 +50,10 @@ async function awaitCatchUp(
   const deadline = context.now() + action.timeoutMs;
   let last = 'nothing seen';
   while (!run.signal.aborted && context.now() < deadline) {
+    // A primary that gave the lease up will not be caught up with: the operation must not wait its whole time for that.
+    const { lease } = context.keeper.view().watch;
+    if (lease !== null && (lease.state !== 'held' || lease.epoch !== action.epoch))
+      return failed('lease-moved', `the lease is ${lease.state}, epoch ${lease.epoch}`);
     const { observation } = await context.server.look();
     const position = await askPrimaryPosition(context.config, upstream);
     if (observation === null || position === null) last = 'primary or standby does not answer';

@@ -1,12 +1,13 @@
 // Starting, adopting and stopping a real server.
 
-import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
-import { runProgram, sendSignal } from '../../adapters/process.ts';
+import { readProcessStatus, runProgram, sendSignal } from '../../adapters/process.ts';
 import { formatLsn } from '../../core/model/lsn.ts';
 import { PostgresSandbox, type SandboxNode } from './support/postgres-sandbox.ts';
 
@@ -41,6 +42,29 @@ test('the control file is read as pg_controldata reads it', async () => {
   expect(`${ours.walSegmentBytes}`).toBe(theirs.get('Bytes per WAL segment'));
   expect(ours.walLogHints ? 'on' : 'off').toBe(theirs.get('wal_log_hints setting'));
   expect(`${ours.controlVersion}`).toBe(theirs.get('pg_control version number'));
+});
+
+test('a server starts although its killed postmaster is still a zombie that nobody has reaped', async () => {
+  const node = await sandbox.primary('node-1');
+  const { dataDir, runAs } = node.postgres.host;
+  await node.postgres.killAll('test');
+  // A parent that never waits for its child, as an init process that reaps late.
+  const parent = spawn('bash', ['-c', 'sleep 0 & echo $!; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    ...(runAs ?? {}),
+  });
+  try {
+    const [said] = (await once(parent.stdout, 'data')) as [Buffer];
+    const lockFile = join(dataDir, 'postmaster.pid');
+    const lines = readFileSync(lockFile, 'utf8').split('\n');
+    writeFileSync(lockFile, [said.toString().trim(), ...lines.slice(1)].join('\n'));
+    await expect.poll(() => readProcessStatus(Number(said))?.state, { timeout: 5_000 }).toBe('Z');
+    const started = await node.postgres.start({ as: 'primary' });
+    if (started.kind !== 'started') return expect.fail(JSON.stringify(started));
+    expect(await node.postgres.awaitAccepting(started, 20_000)).toMatchObject({ kind: 'accepting' });
+  } finally {
+    parent.kill('SIGKILL');
+  }
 });
 
 test('a clean stop tells where the shutdown checkpoint begins, and a standby has replayed past it', async () => {
