@@ -105,7 +105,8 @@ function resumed(
   record: ClusterRecord,
   current: CurrentOperation,
 ): OperationRequest {
-  return { ...request, kind: current.kind, target: request.target ?? record.failoverTargetPrimary };
+  const target = request.target ?? record.failoverTargetPrimary;
+  return { ...request, kind: current.kind, target, epoch: null };
 }
 
 /** Throws OperationInProgress unless the operation in the record may be taken over. */

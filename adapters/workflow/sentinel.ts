@@ -68,7 +68,7 @@ async function startWhereFree(
   if (record.paused) return null;
   const reason = `the lease is ${lease.state} and no operation moves it`;
   const name = executionName(record, lease.epoch, record.attempt + 1);
-  const request = { cluster, kind: 'failover', reason, requestedBy: 'sentinel' };
+  const request = { cluster, kind: 'failover', reason, requestedBy: 'sentinel', epoch: lease.epoch };
   const started = need(await deps.executions.start({ name, input: JSON.stringify(request) }));
   const retried = started === 'exists' ? await startAgain(deps, name, request) : started;
   if (retried === 'exists') return null;
@@ -88,7 +88,7 @@ const longestName = 80;
 async function startAgain(
   deps: WorkflowDeps,
   name: string,
-  request: Readonly<Record<string, string>>,
+  request: Readonly<Record<string, string | number>>,
 ): Promise<'started' | 'exists'> {
   const again = `${name.slice(0, longestName - 12)}-s${deps.newId().slice(-10)}`;
   return need(await deps.executions.start({ name: again, input: JSON.stringify(request) }));

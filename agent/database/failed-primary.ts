@@ -35,6 +35,7 @@ export async function askHandOver(context: OrderContext, decision: HostDecision)
     kind: 'failover',
     reason,
     requestedBy: config.node,
+    epoch: watch.lease.epoch,
   });
   const answer = await clients.startFailover(name.slice(-80), input);
   context.emit('hand_over_requested', `${decision.reason}: ${answer}`, {

@@ -362,7 +362,8 @@ export async function requestFailover(context: OrderContext, reason: string): Pr
   const lease = watch.lease;
   if (record === null || lease === null || !needsFailover(record, lease)) return;
   const name = `${record.cluster}-${record.uid}-e${lease.epoch}-a${record.attempt + 1}`.slice(0, 80);
-  const input = JSON.stringify({ cluster: record.cluster, kind: 'failover', reason, requestedBy: 'agent' });
+  const request = { cluster: record.cluster, kind: 'failover', reason, requestedBy: 'agent' };
+  const input = JSON.stringify({ ...request, epoch: lease.epoch });
   const answer = await clients.startFailover(name, input);
   context.log('info', 'failover requested', { name, answer, reason, node: config.node });
   if (answer === 'started') context.emit('operation_requested', `${name}: ${reason}`, { epoch: lease.epoch });

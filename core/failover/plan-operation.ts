@@ -9,6 +9,7 @@
  * | held, the holder silent | failover, or open  | failover |
  * | not held                | failover, or open  | failover |
  * | held silently, not held | switchover         | refused  |
+ * | another epoch's         | in a former epoch  | refused  |
  */
 import type { ClusterRecord, OperationKind } from '../model/cluster-record.ts';
 import type { Lease, NodeId } from '../model/lease.ts';
@@ -115,6 +116,13 @@ export function planOperation(view: PlanView): Planned {
   const { request, record, lease } = view;
   if (record.systemIdentifier === null || record.epochs.length === 0) {
     return refused('ClusterNotReady', `cluster ${record.cluster} has not been bootstrapped yet`);
+  }
+  if (request.epoch !== null && request.epoch !== lease.epoch) {
+    // It was sent for a primary that is no more: the one there is now is well, or has its own request.
+    return refused(
+      'ClusterNotReady',
+      `it was asked for in epoch ${request.epoch}, and the lease is at epoch ${lease.epoch} by now`,
+    );
   }
   const { target } = request;
   if (target !== null && !record.members.includes(target)) {

@@ -121,4 +121,6 @@ export interface OperationRequest {
   readonly requestedBy: string;
   /** A failover asked for by hand may promote a standby that lacks acknowledged commits. */
   readonly acceptDataLoss: boolean;
+  /** The lease's epoch that it was asked in: refused when the lease has moved on meanwhile. Null: whatever the epoch. */
+  readonly epoch: number | null;
 }

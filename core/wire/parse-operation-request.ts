@@ -7,6 +7,7 @@ import {
   InvalidInput,
   readBoolean,
   readId,
+  readInteger,
   readKnownFields,
   readNullable,
   readOneOf,
@@ -15,10 +16,10 @@ import {
 } from './fields.ts';
 import { operationKinds } from './parse-cluster-record.ts';
 
-const keys = ['cluster', 'kind', 'target', 'reason', 'requestedBy', 'acceptDataLoss'];
+const keys = ['cluster', 'kind', 'target', 'reason', 'requestedBy', 'acceptDataLoss', 'epoch'];
 
 /**
- * `kind` and `target` are null when they are left to the workflow; `reason` and `requestedBy` default to '', `acceptDataLoss` to
+ * `kind`, `target` and `epoch` are null when they are left to the workflow; `reason` and `requestedBy` default to '', `acceptDataLoss` to
  * false. Throws InvalidInput naming the key, what it was and what it takes.
  */
 export function parseOperationRequest(input: unknown): OperationRequest {
@@ -36,5 +37,6 @@ export function parseOperationRequest(input: unknown): OperationRequest {
     reason: readOptional(fields['reason'], 'reason', readString, ''),
     requestedBy: readOptional(fields['requestedBy'], 'requestedBy', readString, ''),
     acceptDataLoss,
+    epoch: readNullable(fields['epoch'], 'epoch', (value, field) => readInteger(value, field, 1)),
   };
 }

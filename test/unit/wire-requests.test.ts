@@ -19,12 +19,14 @@ test('the name of the cluster is enough', () => {
   const least = {
     ...{ cluster: 'main', kind: null, target: null, reason: '', requestedBy: '' },
     acceptDataLoss: false,
+    epoch: null,
   };
   expect(parseOperationRequest({ cluster: 'main' })).toEqual(least);
   expect(parseOperationRequest({ cluster: 'main', kind: null, target: null })).toEqual(least);
   const whole = {
     ...{ cluster: 'main', kind: 'failover', target: 'node2', reason: 'r', requestedBy: 'cli' },
     acceptDataLoss: true,
+    epoch: 7,
   };
   expect(parseOperationRequest(whole)).toEqual(whole);
 });
@@ -37,7 +39,7 @@ test.each([
   [{ cluster: 'main', kind: 'swap' }, 'kind was "swap"; it takes one of "switchover", "failover"'],
   [
     { cluster: 'main', traget: 'node2' },
-    'traget was "node2"; it takes nothing: this input has cluster, kind, target, reason, requestedBy, acceptDataLoss (no other key)',
+    'traget was "node2"; it takes nothing: this input has cluster, kind, target, reason, requestedBy, acceptDataLoss, epoch (no other key)',
   ],
   [
     { cluster: 'main', target: 2 },
@@ -56,6 +58,7 @@ test.each([
     { cluster: 'main', kind: 'failover', acceptDataLoss: 'yes' },
     'acceptDataLoss was "yes"; it takes true or false',
   ],
+  [{ cluster: 'main', epoch: 0 }, 'epoch was 0; it takes a whole number of at least 1'],
   ['main', 'this input was "main"; it takes an object'],
 ])('%j is refused in words', (input, message) => {
   expect(refusal(() => parseOperationRequest(input)).message).toBe(message);

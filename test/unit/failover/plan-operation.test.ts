@@ -44,6 +44,7 @@ const request = {
   reason: 'test',
   requestedBy: 'cli',
   acceptDataLoss: false,
+  epoch: null,
 } as const;
 
 const view = (over: Partial<PlanView> = {}): PlanView => ({
@@ -89,6 +90,7 @@ describe('the path', () => {
     ['held by a silent holder, open', { silent: true }, 'failover', 'failover'],
     ['sealed', { lease: { ...lease, state: 'sealed' } }, 'failover', 'failover'],
     ['released', { lease: { ...lease, state: 'released' } }, 'failover', 'failover'],
+    ['held, asked for in this epoch', { request: { ...request, epoch: 3 } }, 'switchover', 'handover'],
     ['fenced', { lease: { ...lease, state: 'fenced' } }, 'failover', 'failover'],
   ])('%s', (_lease, over, kind, path) => {
     expect(planned(over)).toMatchObject({ kind, path, from: 'a', epoch: 3 });
@@ -111,6 +113,11 @@ describe('the path', () => {
       'ClusterNotReady',
     ],
     ['a cluster without an epoch', { record: { ...record, epochs: [] } }, 'ClusterNotReady'],
+    [
+      'a request of an agent in a former epoch: the primary there is now is another',
+      { request: { ...request, kind: 'failover', epoch: 2 } },
+      'ClusterNotReady',
+    ],
     ['a target nobody knows', { request: { ...request, target: 'z' } }, 'UnknownTarget'],
     [
       'a target nobody knows, in a failover',
