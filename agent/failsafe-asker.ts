@@ -1,6 +1,6 @@
 /**
  * The holder's failsafe as its agent runs it: at the first renewal that could not be made, and again as long as none can, it asks
- * all members at once for the promise, and lets the hold go on only as `core/lease/failsafe.ts` says (invariant F1). It never
+ * all members at once for the promise, and lets the hold go on only as `core/lease/failsafe.ts` says (invariant D1). It never
  * waits for DynamoDB, and one round of questions is under way at a time.
  *
  * | state  | entered                                  | left                                                            |

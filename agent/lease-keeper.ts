@@ -4,7 +4,7 @@
  * and only an acknowledged renewal moves it; once a release was sent, nothing but a write sent later proves the lease again; and
  * a lease that is lost leaves the guard armed until PostgreSQL is known to be down. Upholds L5: after a gap in this loop the lease
  * counts as not proven until a renewal that was sent since is acknowledged. Where DynamoDB does not answer, the promises of all members
- * do for a renewal (F1), and this node keeps its own promises (F2). It never waits for anything but its own calls, so that no long
+ * do for a renewal (D1), and this node keeps its own promises (D2). It never waits for anything but its own calls, so that no long
  * action of this host can delay a renewal.
  */
 import type { FailsafeAnswer, FailsafeAsk } from '../core/lease/failsafe.ts';

@@ -1,5 +1,5 @@
 /**
- * What this node has promised to holders in failsafe mode, and what may still be under way of its own (invariant F2): the rules are
+ * What this node has promised to holders in failsafe mode, and what may still be under way of its own (invariant D2): the rules are
  * in `core/lease/promises.ts`, here they are remembered for as long as the agent lives.
  */
 import type { FailsafeAnswer, FailsafeAsk } from '../core/lease/failsafe.ts';

@@ -1,7 +1,7 @@
 /**
  * Becoming and being primary: promotion, recording the epoch, slots for every member, restart in place. Shared by the
  * workflow's actions and the agent's own decisions, so that there is one way to become writable. Upholds H1: nothing
- * here makes PostgreSQL writable unless the lease is held, proven on this host's clock, at an epoch that is not barred; and F2: a
+ * here makes PostgreSQL writable unless the lease is held, proven on this host's clock, at an epoch that is not barred; and D2: a
  * promise to a former holder is kept.
  */
 import { createStandbySignal } from '../../adapters/postgres/configuration.ts';

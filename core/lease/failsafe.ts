@@ -1,7 +1,7 @@
 /**
  * Failsafe mode, the holder's side: it cannot renew because DynamoDB does not answer, and asks every member directly for a promise
  * not to take over. Only with all promises its hold goes on, by one ttl counted from before the first was asked (invariant
- * F1): whoever may seal has promised for longer than that. One refusal, or one member that is silent, and the deadline stands.
+ * D1): whoever may seal has promised for longer than that. One refusal, or one member that is silent, and the deadline stands.
  */
 import type { Lease, NodeId } from '../model/lease.ts';
 import type { Writer } from './lease-write.ts';

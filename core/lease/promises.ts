@@ -1,6 +1,6 @@
 /**
  * Failsafe mode, the member's side: whether it may promise the holder not to take over, and what that forbids it until when
- * (invariant F2). It promises only where no take-over of its own can be under way: a seal that was sent may land until the lease
+ * (invariant D2). It promises only where no take-over of its own can be under way: a seal that was sent may land until the lease
  * is seen to have moved on, and so may one of a former agent of this node. What it promised it keeps on its own clock for ttl'
  * from the receipt of the ask: neither seal, nor acquire a lease that was sealed, nor promote. A released lease (its holder
  * stopped first) and a fenced one (proof) end the promise early.

@@ -1,6 +1,6 @@
 /**
  * DynamoDB taken away from a whole cluster under load: with all members reachable clients notice nothing for as long as it takes;
- * with one member away as well PostgreSQL is down before the deadline; and both end well when DynamoDB is back (F1).
+ * with one member away as well PostgreSQL is down before the deadline; and both end well when DynamoDB is back (D1).
  * LEASEHOLD_AWAY_S makes the outage longer than the test needs.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
  * The lease under every order of events that fast-check thinks of: L1 (one holder an epoch), L2 (a delayed write never lands on
- * a newer state), L3 (two hosts are never writable at once), L4 (never sealed before the holder's deadline) and F1 and F2 (a hold
+ * a newer state), L3 (two hosts are never writable at once), L4 (never sealed before the holder's deadline) and D1 and D2 (a hold
  * that rests on promises is nobody else's), with clocks that drift by up to 1 % and messages that are late, lost or doubled. The
  * world itself checks each event.
  */

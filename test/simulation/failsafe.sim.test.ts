@@ -1,6 +1,6 @@
 /**
  * DynamoDB away, on the production lease keepers: with all members reachable the primary stays writable for as long as it takes,
- * with one of them away it is down before its deadline, and whichever of the hosts lost the store, nobody else takes over (F1, F2).
+ * with one of them away it is down before its deadline, and whichever of the hosts lost the store, nobody else takes over (D1, D2).
  */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { LeaseCluster, type SimulatedHost } from './lease-cluster.ts';

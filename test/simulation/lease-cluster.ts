@@ -3,7 +3,7 @@
  * agents that restart while PostgreSQL runs on under the guard. Around the keeper only the plainest policy: seal when allowed,
  * name oneself, acquire, sometimes release. The store is away now and then, for one or for all, and then the holder lives by the
  * others' promises. Everything random comes from one seed. At each moment the guard's deadlines say which PostgreSQL may accept
- * writes (L3, F1): never two.
+ * writes (L3, D1): never two.
  */
 import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import type { CallOptions } from '../../adapters/aws/store-answer.ts';

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const inTree = /^(?:core|adapters|agent|lambdas|infra|cli|local|spec|test|bin|docs|examples|\.ci)\/[\w./-]+$/;
+const inTree =
+  /^(?:core|adapters|agent|lambdas|infra|cli|local|bench|spec|test|bin|docs|examples|\.ci)\/[\w./-]+$/;
 
 interface Page {
   path: string;
@@ -21,7 +22,10 @@ function pages(): Page[] {
   const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`);
-  return [...top, ...docs].map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }));
+  return [...top, ...docs, 'spec/invariants.md'].map((path) => ({
+    path,
+    text: readFileSync(join(root, path), 'utf8'),
+  }));
 }
 
 /** GitHub's anchor of a heading. */
@@ -73,6 +77,20 @@ test.each(all)('$path names only npm scripts that exist', ({ text }) => {
 test.each(all)('$path names only commands that the CLI has', ({ text }) => {
   const named = captured(text, /npx leasehold ([a-z-]+)/g);
   expect(named.filter((name) => !commands.includes(name))).toEqual([]);
+});
+
+test('each invariant has a number of its own, and code cites only numbers that there are', () => {
+  const numbers = captured(readFileSync(join(root, 'spec', 'invariants.md'), 'utf8'), /^\| ([A-Z]\d+) \|/gm);
+  expect(numbers.filter((one, index) => numbers.indexOf(one) !== index)).toEqual([]);
+  const cited = ['core', 'agent', 'adapters', 'local', 'cli'].flatMap((room) =>
+    readdirSync(join(root, room), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) =>
+        captured(readFileSync(join(root, room, name), 'utf8'), /(?:Upholds|invariants?) ([A-Z]\d+)\b/g),
+      ),
+  );
+  expect(cited.length).toBeGreaterThan(20);
+  expect(cited.filter((one) => !numbers.includes(one))).toEqual([]);
 });
 
 test('a dead link is found', () => {

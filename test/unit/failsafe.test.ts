@@ -1,4 +1,4 @@
-/** Who may promise, who may rely on it, and what a promise forbids (F1, F2): one story for every row of the two tables. */
+/** Who may promise, who may rely on it, and what a promise forbids (D1, D2): one story for every row of the two tables. */
 import { describe, expect, it } from 'vitest';
 import {
   decideStanding,

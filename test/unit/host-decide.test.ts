@@ -257,7 +257,7 @@ describe('what a database host does', () => {
       'seal',
     );
     expect(decideHost(aStandby({ silentMs: sealAfterMs(5_000) - 1 })).order.kind).not.toBe('seal');
-    // It has promised the holder not to (F2).
+    // It has promised the holder not to (D2).
     expect(decideHost(aStandby({ silentMs, heldBack: true })).order.kind).not.toBe('seal');
   });
 });

@@ -1,5 +1,5 @@
 // Failsafe mode in the lease keeper: the hold goes on only with the promise of every member, and counts from before they were
-// asked (F1); what this node promised, it keeps (F2).
+// asked (D1); what this node promised, it keeps (D2).
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fenceBudget, sealAfterMs } from '../../core/lease/lease-clock.ts';
