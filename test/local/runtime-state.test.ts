@@ -127,7 +127,7 @@ describe("the runtime's command socket", () => {
   it('carries a command and its answer, and refuses another token', async () => {
     const control = await openControl(folder, 'secret', async (command) => ({ got: command }));
     try {
-      const command = { name: 'kill-host', host: 'node1' };
+      const command = { name: 'cut', host: 'node1', detail: 'from aws' };
       expect(await sendControl(folder, 'secret', command)).toEqual({ got: command });
       await expect(sendControl(folder, 'guess', command)).rejects.toThrow('token');
     } finally {
