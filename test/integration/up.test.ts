@@ -93,6 +93,7 @@ describe('leasehold up', () => {
         'accessKeyId',
         'awsEndpointUrl',
         'cluster',
+        'documents',
         'dsn',
         'nodes',
         'region',
