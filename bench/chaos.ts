@@ -4,13 +4,20 @@
  * nothing was violated, 1 when something was (logs and data are then kept), 130 after Ctrl-C.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { doubleFaults, faultNamed, singleFaults } from '../local/faults/all-faults.ts';
 import type { Fault } from '../local/faults/fault.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
 import { writeJsonFile } from '../local/runtime/json-file.ts';
 import { runChaos } from './chaos/run-chaos.ts';
-import { type HostDriverName, possibleFaults, readHosts, readMode, readNumber } from './read-options.ts';
+import {
+  benchCommand,
+  type HostDriverName,
+  possibleFaults,
+  readCommandLine,
+  readHosts,
+  readMode,
+  readNumber,
+} from './read-options.ts';
 import { runBench } from './run-bench.ts';
 import { openTemporaryCluster } from './temporary-cluster.ts';
 
@@ -69,16 +76,22 @@ function readFaults(names: string, double: boolean, hosts: HostDriverName): read
   return possibleFaults(faults, hosts);
 }
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: String(Date.now() % 100_000) },
-    minutes: { type: 'string', default: '5' },
-    mode: { type: 'string', default: 'off' },
-    faults: { type: 'string', default: '' },
-    double: { type: 'boolean', default: false },
-    hosts: { type: 'string', default: 'loopback' },
-  },
-});
+const values = readCommandLine<{
+  readonly seed: string;
+  readonly minutes: string;
+  readonly mode: string;
+  readonly faults: string;
+  readonly double: boolean;
+  readonly hosts: string;
+}>(
+  benchCommand('chaos', 'Draws faults at random over a running cluster, and says whether every promise held.')
+    .option('--seed <number>', 'the same seed draws the same episodes', String(Date.now() % 100_000))
+    .option('--minutes <number>', 'how long faults are drawn', '5')
+    .option('--mode <mode>', 'synchronous replication: off, on or strict', 'off')
+    .option('--faults <names>', 'only these, with commas between them', '')
+    .option('--double', 'two faults at once: more than what is promised', false)
+    .option('--hosts <driver>', 'loopback, or netns (root): hosts with networks of their own', 'loopback'),
+);
 const code = await runBench((signal) => {
   const hosts = readHosts(values.hosts);
   return main(

@@ -5,7 +5,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { doubleFaults, singleFaults } from '../local/faults/all-faults.ts';
 import { Operator } from '../local/faults/operator.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
@@ -15,7 +14,15 @@ import { chooseFaults, chooseStates, type PlannedCell, planCells } from './fault
 import { renderTable } from './faults/render-table.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
 import { Observation } from './history/observation.ts';
-import { type HostDriverName, possibleFaults, readHosts, readMode, readNumber } from './read-options.ts';
+import {
+  benchCommand,
+  type HostDriverName,
+  possibleFaults,
+  readCommandLine,
+  readHosts,
+  readMode,
+  readNumber,
+} from './read-options.ts';
 import { runBench } from './run-bench.ts';
 import { openTemporaryCluster } from './temporary-cluster.ts';
 
@@ -88,15 +95,20 @@ function lineOf(result: CellResult): string {
   return `${fault.padEnd(36)} ${state.padEnd(24)} ${figures}${bad}`;
 }
 
-const { values } = parseArgs({
-  options: {
-    mode: { type: 'string', default: 'off' },
-    fault: { type: 'string', default: '' },
-    state: { type: 'string', default: 'none' },
-    hosts: { type: 'string', default: 'loopback' },
-    hold: { type: 'string', default: '4' },
-  },
-});
+const values = readCommandLine<{
+  readonly mode: string;
+  readonly fault: string;
+  readonly state: string;
+  readonly hosts: string;
+  readonly hold: string;
+}>(
+  benchCommand('faults', 'What each fault does in each state of a switchover, as a table.')
+    .option('--mode <modes>', 'off, on, strict; several with commas', 'off')
+    .option('--fault <patterns>', "such as 'primary-agent-*,dynamodb-away'; all when it is left out", '')
+    .option('--state <states>', 'none, a state of the operation, several with commas, or all', 'none')
+    .option('--hosts <driver>', 'loopback, or netns (root): hosts with networks of their own', 'loopback')
+    .option('--hold <seconds>', 'how long a fault is held', '4'),
+);
 const code = await runBench((signal) => {
   const hosts = readHosts(values.hosts);
   const known = possibleFaults([...singleFaults, ...doubleFaults], hosts);

@@ -5,7 +5,6 @@
  * otherwise (logs and data are then kept), 130 after Ctrl-C. `--every N` takes each Nth case.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { table } from '../cli/terminal.ts';
 import { Operator } from '../local/faults/operator.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
@@ -15,7 +14,7 @@ import { Observation } from './history/observation.ts';
 import { runBootstrap } from './interruptions/run-bootstrap.ts';
 import { type CaseReport, runCase } from './interruptions/run-case.ts';
 import { allCases, type InterruptionCase, operationNames } from './interruptions/scene.ts';
-import { readNumber } from './read-options.ts';
+import { benchCommand, readCommandLine, readNumber } from './read-options.ts';
 import { runBench } from './run-bench.ts';
 import { openTemporaryCluster, type TemporaryCluster } from './temporary-cluster.ts';
 
@@ -133,15 +132,23 @@ function failedCase(
   return { operation, step: step.name, victim, ...none, violations };
 }
 
-const { values } = parseArgs({
-  options: {
-    operation: { type: 'string', default: '' },
-    step: { type: 'string', default: '' },
-    victim: { type: 'string', default: '' },
-    every: { type: 'string', default: '1' },
-    list: { type: 'boolean', default: false },
-  },
-});
+const values = readCommandLine<{
+  readonly operation: string;
+  readonly step: string;
+  readonly victim: string;
+  readonly every: string;
+  readonly list: boolean;
+}>(
+  benchCommand(
+    'interruptions',
+    'Kills one program at each step of each operation, and checks what comes of it.',
+  )
+    .option('--operation <names>', `of ${operationNames.join(', ')}; all when it is left out`, '')
+    .option('--step <part>', 'only steps whose name has this in it', '')
+    .option('--victim <part>', 'only victims whose name has this in it', '')
+    .option('--every <number>', 'only every n-th case', '1')
+    .option('--list', 'names the cases, and does nothing', false),
+);
 
 function wantedCases(): readonly InterruptionCase[] {
   const operations = values.operation === '' ? operationNames : values.operation.split(',');

@@ -1,6 +1,24 @@
-/** Options of the benches' command lines: what is wrong is named, with what is taken. */
+/** Options of the benches' command lines: what is wrong is named, with what is taken; `--help` says what there is. */
+import { Command, CommanderError } from 'commander';
 import type { Fault } from '../local/faults/fault.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
+
+/** A command line that ends with 0 after `--help`, and with 2 for what it does not know. */
+export function benchCommand(script: string, description: string): Command {
+  return new Command(`npm run ${script} --`).description(description).exitOverride((error) => {
+    throw new CommanderError(error.exitCode === 0 ? 0 : 2, error.code, error.message);
+  });
+}
+
+/** The options of this process's command line. Commander has said already what is wrong with them. */
+export function readCommandLine<Options extends object>(command: Command): Options {
+  try {
+    return command.parse().opts<Options>();
+  } catch (error) {
+    if (error instanceof CommanderError) process.exit(error.exitCode);
+    throw error;
+  }
+}
 
 const modes: readonly SynchronousMode[] = ['off', 'on', 'strict'];
 
