@@ -299,7 +299,7 @@ export class DatabaseHost {
       this.#lastRule = decision.rule;
       const { kind } = decision.order;
       this.#context.log('info', 'decided', { rule: decision.rule, order: kind, reason: decision.reason });
-    } else if (['refuse', 'alert'].includes(decision.order.kind)) return;
+    } else if (['refuse', 'alert', 'let-lapse'].includes(decision.order.kind)) return;
     // Asked again only after the same patience: Step Functions may be away.
     if (decision.order.kind === 'request-failover') this.#unattendedSinceMs = this.#context.now();
     if (decision.order.kind === 'ask-hand-over') this.#handOverAskedMs = this.#context.now();

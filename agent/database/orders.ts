@@ -8,7 +8,7 @@ import type { HostDecision, HostOrder } from '../../core/host/host-rules.ts';
 import { needsFailover } from '../../core/host/host-rules.ts';
 import { maySeal } from '../../core/lease/lease-clock.ts';
 import { adopt, createLease, seal } from '../../core/lease/lease-write.ts';
-import type { ClusterRecord } from '../../core/model/cluster-record.ts';
+import { type ClusterRecord, epochRecord } from '../../core/model/cluster-record.ts';
 import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
 import { FIRST_TIMELINE } from '../../core/model/timeline.ts';
 import { firstRule } from '../../core/synchronous/new-epoch.ts';
@@ -106,6 +106,10 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
     return tendSlots(context);
   },
   'hand-over': handOver,
+  'let-lapse': async (context, decision) => {
+    context.letLapse();
+    note(context, decision, decision.reason);
+  },
   'hand-over-if-proven': handOverIfProven,
   'ask-hand-over': askHandOver,
   'kill-hung': killHung,
@@ -324,10 +328,12 @@ async function handOverIfProven(context: OrderContext, decision: HostDecision): 
 
 async function startAsStandby(context: OrderContext, decision: HostDecision): Promise<void> {
   const { keeper, config } = context;
-  const lease = keeper.view().watch.lease;
-  // With no primary it is only brought up, following nobody; with one the table has judged that it may follow.
-  const upstream =
-    lease?.state === 'held' && lease.holder !== config.node ? upstreamOf(context, lease.holder) : null;
+  const { record, watch } = keeper.view();
+  const { lease } = watch;
+  // With no primary it is only brought up, following nobody; with one the table has judged that it may follow. Before its epoch is
+  // recorded there is nothing to judge by, and what is here may lie past the fork.
+  const open = lease?.state === 'held' && record !== null && epochRecord(record, lease.epoch) !== null;
+  const upstream = open && lease.holder !== config.node ? upstreamOf(context, lease.holder) : null;
   report(context, decision.order, await startStandby(context, upstream));
 }
 

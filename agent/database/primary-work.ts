@@ -119,7 +119,9 @@ export async function recordEpoch(
     const { record, watch } = keeper.view();
     const lease = watch.lease;
     if (record === null || lease === null || !keeper.isHolder()) return false;
-    if (epochRecord(record, lease.epoch) !== null) return true;
+    const known = epochRecord(record, lease.epoch);
+    // One timeline an epoch: what all others go by is never changed behind their backs.
+    if (known !== null) return known.node === config.node && known.timeline === timeline;
     const epoch: EpochRecord = {
       epoch: lease.epoch,
       node: config.node,

@@ -19,6 +19,7 @@ import { maySeal } from '../lease/lease-clock.ts';
 import { type HostDecision, leaseOf, mayBePrimary, nothing, type Row } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 import { joiningRules } from './joining-rules.ts';
+import { frozenWhileBusy } from './primary-failure.ts';
 import { primaryRules } from './primary-rules.ts';
 import { standbyRules } from './standby-rules.ts';
 
@@ -74,6 +75,7 @@ const fencingRules: readonly Row[] = [
     order: () => ({ kind: 'seal' }),
     reason: "the holder has not renewed for longer than ttl'",
   },
+  frozenWhileBusy,
   {
     rule: 'busy',
     when: (s) => s.busy !== null,

@@ -26,6 +26,8 @@ export type HostOrder =
   /** Asks the workflow for a hand-over while the lease is held: it stops cleanly if that is possible. */
   | { readonly kind: 'ask-hand-over' }
   | { readonly kind: 'kill-hung' }
+  /** Renews the lease no more: its time bounds what nothing here can stop. */
+  | { readonly kind: 'let-lapse' }
   | { readonly kind: 'clone'; readonly from: NodeId }
   | { readonly kind: 'start-standby'; readonly upstream: NodeId }
   | { readonly kind: 'follow'; readonly upstream: NodeId }

@@ -75,16 +75,35 @@ function patienceMs(state: HostState): number {
   return Math.max(primaryTroubleMs, 3 * forecast(state).inPlaceMs);
 }
 
+/** The holder's disk answers nothing, and somebody else could take over. */
+function hasFrozenDisk(state: HostState): boolean {
+  return (
+    holdsLease(state) &&
+    state.health.disk.condition === 'frozen' &&
+    hasSuccessor(state) &&
+    state.record !== null &&
+    !state.record.paused
+  );
+}
+
+/**
+ * Before `busy`: an order or an action that waits for the disk may never end, and until it does nothing else is decided here, while
+ * the lease is renewed and nobody takes over.
+ */
+export const frozenWhileBusy: Row = {
+  rule: 'disk-frozen-while-busy',
+  when: (s) => s.busy !== null && s.postgres.kind !== 'primary' && hasFrozenDisk(s),
+  order: () => ({ kind: 'let-lapse' }),
+  reason:
+    'the data disk is frozen while something waits for it: the lease is left to run out, so that another node takes over',
+  details: explain,
+};
+
 /** Before the rows of a primary that serves. */
 export const failingPrimaryRules: readonly Row[] = [
   {
     rule: 'disk-frozen',
-    when: (s) =>
-      holdsLease(s) &&
-      s.health.disk.condition === 'frozen' &&
-      hasSuccessor(s) &&
-      s.record !== null &&
-      !s.record.paused,
+    when: hasFrozenDisk,
     order: () => ({ kind: 'hand-over' }),
     reason: 'a write to the data disk does not end: nothing can be stopped cleanly, and everything is killed',
     details: explain,
@@ -109,22 +128,26 @@ export const failingPrimaryRules: readonly Row[] = [
   },
 ];
 
-/** Behind `primary-serves`: PostgreSQL is down, coming, or does not answer. */
-export const downPrimaryRules: readonly Row[] = [
+/** Before a promotion is finished too, for one that fails again and again does not come up either. */
+export const beyondSavingRules: readonly Row[] = [
   {
     rule: 'data-directory-gone',
-    when: (s) => holdsLease(s) && s.disk.dataDirectory !== 'present',
+    when: (s) => holdsLease(s) && s.postgres.kind !== 'primary' && s.disk.dataDirectory !== 'present',
     order: () => ({ kind: 'hand-over' }),
     reason: 'this node holds the lease and has no data directory',
     details: explain,
   },
   {
     rule: 'cannot-start',
-    when: (s) => holdsLease(s) && s.restartsInPlace >= maxRestartsInPlace,
+    when: (s) => holdsLease(s) && s.postgres.kind !== 'primary' && s.restartsInPlace >= maxRestartsInPlace,
     order: () => ({ kind: 'hand-over' }),
     reason: 'PostgreSQL does not come up here, or does not stay up',
     details: explain,
   },
+];
+
+/** Behind `primary-serves`: PostgreSQL is down, coming, or does not answer. */
+export const downPrimaryRules: readonly Row[] = [
   {
     rule: 'no-answer-too-long',
     when: (s) => holdsLease(s) && !isDown(s) && hasSuccessor(s) && s.troubledForMs > patienceMs(s),

@@ -5,7 +5,13 @@
  */
 import { epochRecord } from '../model/cluster-record.ts';
 import { holdsLease, isDown, leaseOf, nothing, type Row } from './host-rules.ts';
-import { downPrimaryRules, failingPrimaryRules } from './primary-failure.ts';
+import type { HostState } from './host-state.ts';
+import { beyondSavingRules, downPrimaryRules, failingPrimaryRules } from './primary-failure.ts';
+
+/** The epoch of the lease is recorded: its timeline is known to all, and none other may be begun in it. */
+function isEpochRecorded(state: HostState): boolean {
+  return state.record !== null && epochRecord(state.record, leaseOf(state)?.epoch ?? 0) !== null;
+}
 
 export const primaryRules: readonly Row[] = [
   {
@@ -15,19 +21,26 @@ export const primaryRules: readonly Row[] = [
     reason: 'the lease is not proven to be held at this instant',
   },
   ...failingPrimaryRules,
+  ...beyondSavingRules,
   {
     rule: 'promotion-unfinished',
-    when: (s) => holdsLease(s) && (s.postgres.kind === 'standby' || (isDown(s) && s.disk.standbySignal)),
+    when: (s) =>
+      holdsLease(s) &&
+      !isEpochRecorded(s) &&
+      (s.postgres.kind === 'standby' || (isDown(s) && s.disk.standbySignal)),
     order: () => ({ kind: 'finish-promotion' }),
     reason: 'this node holds the lease and PostgreSQL has not been promoted',
   },
   {
+    rule: 'standby-in-own-epoch',
+    when: (s) => holdsLease(s) && s.postgres.kind === 'standby',
+    order: () => ({ kind: 'start-primary' }),
+    reason:
+      'this node was primary in this epoch and its server came up as a standby: it is started again as the primary that it is, for a promotion would begin another timeline',
+  },
+  {
     rule: 'epoch-unrecorded',
-    when: (s) =>
-      holdsLease(s) &&
-      s.postgres.kind === 'primary' &&
-      s.record !== null &&
-      epochRecord(s.record, leaseOf(s)?.epoch ?? 0) === null,
+    when: (s) => holdsLease(s) && s.postgres.kind === 'primary' && s.record !== null && !isEpochRecorded(s),
     order: () => ({ kind: 'record-epoch' }),
     reason: 'this node is primary and its epoch has not been recorded',
   },

@@ -33,7 +33,9 @@ const sick = (condition: DiskCondition, forMs = 1_000): HostState['health'] => (
 });
 
 /** One state a rule: each row of the table is reached by an ordinary story. */
-const stories: readonly (readonly [rule: string, order: string, state: HostState])[] = [
+type Story = readonly [rule: string, order: string, state: HostState];
+
+const stories: readonly Story[] = [
   ['head-unread', 'none', aPrimary({ headRead: false })],
   ['lease-deadline', 'kill-postgres', aPrimary({ holdStage: 'kill' })],
   ['lease-deadline', 'kill-postgres', aPrimary({ holdStage: 'expired', busy: 'checkpoint' })],
@@ -119,10 +121,21 @@ const stories: readonly (readonly [rule: string, order: string, state: HostState
     'promotion-unfinished',
     'finish-promotion',
     aPrimary({
+      record: aRecord({ epochs: [] }),
       postgres: { kind: 'standby', streaming: false, upstream: null },
       disk: { standbySignal: true },
     }),
   ],
+  // A promotion in an epoch that is recorded would begin another timeline in it: the standbys could never be chosen again.
+  [
+    'standby-in-own-epoch',
+    'start-primary',
+    aPrimary({
+      postgres: { kind: 'standby', streaming: false, upstream: null },
+      disk: { standbySignal: true },
+    }),
+  ],
+  ['crash-in-place', 'start-primary', aPrimary({ postgres: stopped, disk: { standbySignal: true } })],
   ['epoch-unrecorded', 'record-epoch', aPrimary({ record: aRecord({ epochs: [] }) })],
   ['primary-serves', 'tend-primary', aPrimary()],
   ['disk-frozen', 'hand-over', aPrimary({ health: sick('frozen', 0), recovery: someone })],
@@ -135,6 +148,25 @@ const stories: readonly (readonly [rule: string, order: string, state: HostState
     aPrimary({ postgres: stopped, disk: { dataDirectory: 'quarantined' } }),
   ],
   ['cannot-start', 'hand-over', aPrimary({ postgres: stopped, restartsInPlace: 3 })],
+  // A promotion that fails again and again does not come up either.
+  [
+    'cannot-start',
+    'hand-over',
+    aPrimary({
+      record: aRecord({ epochs: [] }),
+      postgres: stopped,
+      restartsInPlace: 3,
+      disk: { standbySignal: true },
+    }),
+  ],
+  ['primary-serves', 'tend-primary', aPrimary({ restartsInPlace: 3 })],
+  ...['start-primary', 'finish-promotion', 'acquire-and-promote'].map(
+    (busy): Story => [
+      'disk-frozen-while-busy',
+      'let-lapse',
+      aPrimary({ busy, postgres: { kind: 'unreachable' }, health: sick('frozen', 0), recovery: someone }),
+    ],
+  ),
   [
     'no-answer-too-long',
     'hand-over',
