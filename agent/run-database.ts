@@ -34,6 +34,7 @@ import { Server } from './database/server.ts';
 import { SynchronousNames } from './database/synchronous-names.ts';
 import { DiskState } from './disk-state.ts';
 import { createEmit, createLog } from './emit.ts';
+import { endHost } from './end-host.ts';
 import { Guard } from './guard.ts';
 import { Journal } from './journal.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -55,7 +56,6 @@ import { Watchdog } from './watchdog.ts';
 const watchPostmasterMs = 50;
 /** A round at least this often, whatever happens. */
 const roundMs = 500;
-const orderlyStopMs = 20_000;
 const settleMs = 5_000;
 
 export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
@@ -98,11 +98,8 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
     // What is being started now would otherwise run on without a guard.
     const patience = new Promise<void>((resolve) => setTimeout(resolve, settleMs).unref());
     await Promise.race([host.settled(), patience]);
-    await server.node.stopFast(orderlyStopMs);
-    const killed = await server.node.killAll('the host shuts down');
-    guard.quit();
-    keeper.stop();
-    if (killed.remaining.length === 0) agent.watchdog.notWritable();
+    const left = await endHost({ node: server.node, guard, watchdog: agent.watchdog, keeper });
+    if (left > 0) log('error', 'processes of PostgreSQL do not die: the guard stays', { remaining: left });
   }
   keeper.stop();
   control.close();

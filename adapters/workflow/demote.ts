@@ -84,7 +84,8 @@ async function loosen(
     reportSeq: report?.seq ?? null,
   };
   if (lease.state === 'held' && lease.epoch === plan.epoch) {
-    await fenceHolder(deps, store, { operation: plan.operation, instanceId: host.instanceId });
+    const { operation, from, epoch } = plan;
+    await fenceHolder(deps, store, { operation, node: from, epoch, instanceId: host.instanceId });
     return { ...host, settled: true };
   }
   // Released: by itself, PostgreSQL stopped. Fenced: there was proof. A later epoch: this state ran before.

@@ -1,8 +1,9 @@
 /**
  * Fences the host of a holder that does not let go: proof that its PostgreSQL is down and barred, made by Run Command, else by
  * EC2. What counts as proof is `core/failover/fence-proof.ts`. Upholds L2: the lease is marked `fenced` only over the seq that
- * was read before the proof began, so a holder that renewed meanwhile (and so was not down) keeps it. While this tries, the
- * members may seal the lease: that ends it too.
+ * was read before the proof began, so a holder that renewed meanwhile (and so was not down) keeps it; and F1: only the lease of
+ * the host that the proof is of, so whoever has taken it meanwhile keeps it too. While this tries, the members may seal the lease,
+ * or the holder may let go: that ends it.
  */
 import {
   type FenceCommandEvidence,
@@ -13,15 +14,18 @@ import {
 } from '../../core/failover/fence-proof.ts';
 import { sealAfterMs } from '../../core/lease/lease-clock.ts';
 import { fence } from '../../core/lease/lease-write.ts';
-import type { Lease } from '../../core/model/lease.ts';
+import type { Lease, NodeId } from '../../core/model/lease.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import { fenceInstance, type InstanceToFence } from './fence-instance.ts';
 import type { FenceOutcome, WorkflowDeps } from './ports.ts';
 import { emit, readCurrent } from './progress.ts';
 import { needOrRefused, WorkflowError } from './workflow-error.ts';
 
+/** Who held the lease when the operation was planned. Whoever holds it later is another matter: a proof of this host says nothing of that one. */
 export interface HostToFence {
   readonly operation: string;
+  readonly node: NodeId;
+  readonly epoch: number;
   readonly instanceId: string | null;
 }
 
@@ -41,12 +45,10 @@ export async function fenceHolder(deps: WorkflowDeps, store: ClusterStore, host:
   let last = judgeFence({ epoch: 0, ...noFenceEvidence });
   for (let attempt = 0; attempt < proofAttempts; attempt += 1) {
     const { lease, record } = await readCurrent(store, host.operation);
-    if (lease.state !== 'held') return;
-    const { instanceId, operation } = host;
+    if (!isHeldBy(lease, host)) return;
+    const { instanceId } = host;
     if (instanceId === null) break;
-    const { holder: node, epoch } = lease;
-    const holder = { node, instanceId, epoch, operation, choice: record.spec.fencing };
-    last = await prove(deps, store, holder, lease);
+    last = await prove(deps, store, { ...host, instanceId, choice: record.spec.fencing });
     if (last.proof === 'let-go') continue;
     if (last.proof !== 'down') break;
     const fenced = needOrRefused(await store.writeLease(fence(lease)));
@@ -61,11 +63,15 @@ export async function fenceHolder(deps: WorkflowDeps, store: ClusterStore, host:
     return;
   }
   const { lease } = await readCurrent(store, host.operation);
-  if (lease.state === 'held')
+  if (isHeldBy(lease, host))
     throw new WorkflowError(
       'NotFenced',
       `nothing proves that ${lease.holder} is down, and it still holds the lease: ${last.reason}`,
     );
+}
+
+function isHeldBy(lease: Lease, host: Pick<HostToFence, 'node' | 'epoch'>): boolean {
+  return lease.state === 'held' && lease.epoch === host.epoch && lease.holder === host.node;
 }
 
 /** Run Command first; when it has brought no proof in time, EC2 too, while the command may still bring its own. */
@@ -73,17 +79,18 @@ async function prove(
   deps: WorkflowDeps,
   store: ClusterStore,
   host: Omit<InstanceToFence, 'because'>,
-  lease: Lease,
 ): Promise<FenceVerdict> {
-  const { instanceId } = host;
-  let evidence: FenceEvidence = { epoch: lease.epoch, ...noFenceEvidence };
-  const command = await sendFence(deps, instanceId, lease.epoch);
+  const { instanceId, epoch } = host;
+  let evidence: FenceEvidence = { epoch, ...noFenceEvidence };
+  let ttlMs = 0;
+  const command = await sendFence(deps, instanceId, epoch);
   const look = async (more: Partial<FenceEvidence> = {}): Promise<FenceVerdict> => {
     const [outcome, head] = await Promise.all([
       command === null ? null : askFence(deps, { instanceId, commandId: command }),
       readCurrent(store, host.operation),
     ]);
-    const leaseMoved = head.lease.state !== 'held' || head.lease.epoch !== lease.epoch;
+    ttlMs = head.lease.ttlMs;
+    const leaseMoved = !isHeldBy(head.lease, host);
     evidence = { ...evidence, ...more, leaseMoved, ...(outcome === null ? {} : { command: outcome }) };
     return judgeFence(evidence);
   };
@@ -94,7 +101,7 @@ async function prove(
   const fenced = await fenceInstance(deps, store, { ...host, instanceId, because: byCommand });
   if (fenced === 'isolated') {
     // No proof comes from that. But the holder has fallen silent, and so the members may seal the lease.
-    const limitMs = sealAfterMs(lease.ttlMs) + sealMarginMs;
+    const limitMs = sealAfterMs(ttlMs) + sealMarginMs;
     return await untilProven(deps, limitMs, askInstanceEveryMs, () => look({ isolated: true }));
   }
   return await untilProven(deps, instanceLimitMs, askInstanceEveryMs, async () =>

@@ -1,6 +1,6 @@
 /**
  * Fencing through EC2, as the cluster's specification has it: the instance is stopped, or its security groups are replaced.
- * Upholds F4: what is done is noted in the record beforehand, so that `leasehold unfence` can undo it.
+ * Upholds F2: a host that holds a newer lease than the one it is fenced for is left alone; and F4: what is done is noted in the record beforehand, so that `leasehold unfence` can undo it.
  */
 import type { FencedHost, FencingChoice } from '../../core/model/fencing.ts';
 import { noteFencedHost } from '../../core/model/fencing.ts';
@@ -21,8 +21,11 @@ export interface InstanceToFence {
   readonly because: { readonly rule: string; readonly reason: string };
 }
 
-/** `down` has been there already: nothing was done. `failed`: EC2 or the record did not take it; the log says what. */
-export type InstanceFencing = 'down' | 'stop-requested' | 'isolated' | 'failed';
+/**
+ * `down` has been there already, `newer`: the node holds a later lease by now: nothing was done. `failed`: EC2 or the record did
+ * not take it; the log says what.
+ */
+export type InstanceFencing = 'down' | 'newer' | 'stop-requested' | 'isolated' | 'failed';
 
 /** Others write the record too. */
 const noteAttempts = 10;
@@ -34,6 +37,8 @@ export async function fenceInstance(
 ): Promise<InstanceFencing> {
   const state = await deps.hosts.instanceState(host.instanceId);
   if (state.kind === 'ok' && (state.value === 'stopped' || state.value === 'terminated')) return 'down';
+  const { lease } = await readCluster(store);
+  if (lease.state === 'held' && lease.holder === host.node && lease.epoch > host.epoch) return 'newer';
   const does = host.choice.mode === 'stop' ? 'the instance is stopped' : 'the instance is isolated';
   await emit(deps, store, {
     kind: 'host_fencing_requested',

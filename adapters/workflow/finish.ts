@@ -130,6 +130,7 @@ async function settle(
     because: verdict,
   });
   if (fenced === 'isolated') return 'isolated';
+  if (fenced === 'newer') return 'alive';
   const stopped =
     choice.mode === 'isolate' ? verdict : await observeStop(deps, instanceId, plan.epoch, instanceLimitMs);
   if (stopped.proof === 'down')

@@ -4,8 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { WalEnd } from '../../adapters/postgres/wal.ts';
+import { maySucceed } from '../../core/host/expected-recovery.ts';
 import type { HostDecision } from '../../core/host/host-rules.ts';
 import { release } from '../../core/lease/lease-write.ts';
+import type { NodeId } from '../../core/model/lease.ts';
 import { formatLsn, type Lsn } from '../../core/model/lsn.ts';
 import type { HostContext } from './host-context.ts';
 import type { OrderContext } from './orders.ts';
@@ -87,11 +89,14 @@ export function note(context: HostContext, decision: HostDecision, message: stri
 }
 
 /**
- * Where the log of this stopped server ends, if a standby has all of it: then nothing that was ever acknowledged here is
- * missing there. Null with the reason otherwise.
+ * Where the log of this stopped server ends, if one of `successors` has all of it and may still be promoted: then nothing that was
+ * ever acknowledged here is missing there. Whoever may not be promoted proves nothing: another would be, with less. Null with
+ * the reason otherwise.
  */
 export async function proveEnd(
-  context: HostContext,
+  context: Pick<HostContext, 'config' | 'keeper' | 'nodes' | 'server'>,
+  successors: readonly NodeId[],
+  ask: typeof askStandbyPosition = askStandbyPosition,
 ): Promise<
   { readonly lastRecord: Lsn; readonly by: string } | { readonly lastRecord: null; readonly reason: string }
 > {
@@ -100,13 +105,12 @@ export async function proveEnd(
   const epoch = context.keeper.view().watch.lease?.epoch ?? null;
   const standbys = context
     .nodes()
-    .filter(
-      (report) => report.node !== context.config.node && report.epoch === epoch && report.role === 'standby',
-    );
+    .filter(({ node }) => node !== context.config.node && successors.includes(node))
+    .filter((report) => report.epoch === epoch && report.role === 'standby' && maySucceed(report));
   const answers = await Promise.all(
     standbys.map(async (report) => ({
       node: report.node,
-      position: await askStandbyPosition(context.config, report.addresses),
+      position: await ask(context.config, report.addresses),
     })),
   );
   const complete = answers.find(({ position }) => position !== null && hasAll(position, end));

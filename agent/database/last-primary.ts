@@ -2,7 +2,7 @@
  * What this host knew of its primary when it was last seen well: how far it had written and who streamed from it. A crashed
  * server cannot be asked any more, and then it decides whether a restart in place or a hand-over is shorter.
  */
-import { nothingKnown, type RecoveryView } from '../../core/host/expected-recovery.ts';
+import { maySucceed, nothingKnown, type RecoveryView } from '../../core/host/expected-recovery.ts';
 import { type Lsn, lsnBytesBetween } from '../../core/model/lsn.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { Look } from './server.ts';
@@ -26,10 +26,9 @@ export class LastPrimary {
       .map(({ applicationName }) => applicationName);
   }
 
-  /** `reports`: whoever is unwell or must not be chosen is no successor. */
   view(reports: readonly NodeReport[]): RecoveryView {
-    const fit = reports.filter(({ tags, health }) => !tags.nofailover && (health ?? 'ok') === 'ok');
-    const successors = fit.map(({ node }) => node).filter((node) => this.#streaming.includes(node));
+    const fit = reports.filter(maySucceed).map(({ node }) => node);
+    const successors = fit.filter((node) => this.#streaming.includes(node));
     if (this.#written === null || this.#redo === null) return { ...nothingKnown, successors };
     return { walToReplayBytes: Math.max(0, lsnBytesBetween(this.#redo, this.#written)), successors };
   }

@@ -9,6 +9,7 @@ import { needsFailover } from '../../core/host/host-rules.ts';
 import { maySeal } from '../../core/lease/lease-clock.ts';
 import { adopt, createLease, seal } from '../../core/lease/lease-write.ts';
 import { type ClusterRecord, epochRecord } from '../../core/model/cluster-record.ts';
+import type { NodeId } from '../../core/model/lease.ts';
 import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
 import { FIRST_TIMELINE } from '../../core/model/timeline.ts';
 import { firstRule } from '../../core/synchronous/new-epoch.ts';
@@ -110,7 +111,10 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
     context.letLapse();
     note(context, decision, decision.reason);
   },
-  'hand-over-if-proven': handOverIfProven,
+  'hand-over-if-proven': (context, decision) =>
+    decision.order.kind === 'hand-over-if-proven'
+      ? handOverIfProven(context, decision, decision.order.successors)
+      : Promise.resolve(),
   'ask-hand-over': askHandOver,
   'kill-hung': killHung,
   clone: (context, { order }) => standby(context, order, async (upstream) => cloneFrom(context, upstream)),
@@ -309,10 +313,14 @@ async function handOver(context: OrderContext, decision: HostDecision): Promise<
 }
 
 /** As `handOver`, but only to a standby that has the end of the log; otherwise the recovery in place is what keeps every write. */
-async function handOverIfProven(context: OrderContext, decision: HostDecision): Promise<void> {
+async function handOverIfProven(
+  context: OrderContext,
+  decision: HostDecision,
+  successors: readonly NodeId[],
+): Promise<void> {
   const killed = await context.server.node.killAll(decision.reason);
   if (killed.remaining.length > 0) return;
-  const proof = await proveEnd(context);
+  const proof = await proveEnd(context, successors);
   if (proof.lastRecord === null) {
     const inPlace = {
       ...decision,

@@ -6,6 +6,7 @@
  * hand over"); a wrong one costs seconds, never a write.
  */
 import type { SynchronousSet } from '../model/lease.ts';
+import type { NodeReport } from '../model/node-report.ts';
 import { electionIsSafe } from '../synchronous/election.ts';
 
 /** What is known of a primary that is down, or may go down. */
@@ -14,6 +15,11 @@ export interface RecoveryView {
   readonly walToReplayBytes: number | null;
   /** Standbys that streamed when the primary was last seen well, and that may take over. */
   readonly successors: readonly string[];
+}
+
+/** Whoever is unwell or must not be chosen is no successor: no election takes it, whatever it has. */
+export function maySucceed({ tags, health }: Pick<NodeReport, 'tags' | 'health'>): boolean {
+  return !tags.nofailover && (health ?? 'ok') === 'ok';
 }
 
 export const nothingKnown: RecoveryView = { walToReplayBytes: null, successors: [] };

@@ -21,8 +21,8 @@ export type HostOrder =
   | { readonly kind: 'record-epoch' }
   | { readonly kind: 'tend-primary' }
   | { readonly kind: 'hand-over' }
-  /** Hands over if a standby has the end of the log, else starts in place. */
-  | { readonly kind: 'hand-over-if-proven' }
+  /** Hands over if one of these standbys has the end of the log, else starts in place. */
+  | { readonly kind: 'hand-over-if-proven'; readonly successors: readonly NodeId[] }
   /** Asks the workflow for a hand-over while the lease is held: it stops cleanly if that is possible. */
   | { readonly kind: 'ask-hand-over' }
   | { readonly kind: 'kill-hung' }

@@ -179,7 +179,7 @@ export const downPrimaryRules: readonly Row[] = [
     rule: 'crash-hand-over-if-proven',
     when: (s) =>
       hasCrashed(s) && hasSuccessor(s) && forecast(s).inPlaceMs > forecast(s).handOverMs + proofWorthMs,
-    order: () => ({ kind: 'hand-over-if-proven' }),
+    order: (s) => ({ kind: 'hand-over-if-proven', successors: s.recovery.successors }),
     reason:
       'crashed: a hand-over is expected to be shorter than the recovery; only to a standby that has the end of the log, else in place',
     details: explain,

@@ -116,6 +116,10 @@ describe('a crashed primary', () => {
   it('is never handed over without a proof while an acknowledged write may be here alone', () => {
     const one = { walToReplayBytes: 2 ** 30, successors: ['node2'] };
     expect(rule(aPrimary({ postgres: stopped, recovery: busy }))).toBe('crash-hand-over-if-proven');
+    expect(decideHost(aPrimary({ postgres: stopped, recovery: one })).order).toEqual({
+      kind: 'hand-over-if-proven',
+      successors: ['node2'],
+    });
     expect(rule(aPrimary({ postgres: stopped, recovery: one, lease: synchronous }))).toBe(
       'crash-hand-over-if-proven',
     );

@@ -6,7 +6,7 @@ import { ok } from '../../../adapters/aws/store-answer.ts';
 import { fenceHolder } from '../../../adapters/workflow/fence-host.ts';
 import { createBench, operation, unreachable, withHosts } from './workflow-bench.ts';
 
-const host = { operation, instanceId: 'i-1' };
+const host = { operation, node: 'node1', epoch: 3, instanceId: 'i-1' };
 
 test('the proof of the host itself marks the lease', async () => {
   const bench = createBench();
@@ -74,6 +74,48 @@ test('a holder that renews for ever is not fenced by anybody word', async () => 
   expect(bench.table.lease?.state).toBe('held');
 });
 
+/** While the first proof is on its way the old holder lets go after all, and the armed target takes the lease. */
+function takenByTarget(bench: ReturnType<typeof createBench>): void {
+  const { lease } = bench.table;
+  if (lease === null || lease.epoch !== 3) return;
+  bench.table.lease = { ...lease, holder: 'node2', incarnation: 'i-2', epoch: 4, seq: lease.seq + 2 };
+}
+
+test.each([3, 4])(
+  'who took the lease meanwhile keeps it, even if the old host is barred up to epoch %i',
+  async (barred) => {
+    const bench = createBench();
+    const sent: number[] = [];
+    const deps = withHosts(bench, {
+      fence: async ({ epoch }) => {
+        sent.push(epoch);
+        return ok('fence');
+      },
+      fenceOutcome: async () => {
+        takenByTarget(bench);
+        return ok({ kind: 'fenced' as const, epoch: barred });
+      },
+    });
+    await fenceHolder(deps, bench.store, host);
+    expect(sent).toEqual([3]);
+    expect(bench.table.lease).toMatchObject({ holder: 'node2', epoch: 4, state: 'held' });
+    expect(bench.events()).toEqual([]);
+  },
+);
+
+test.each([{ epoch: 2 }, { node: 'node2' }])(
+  'a lease that is not the one of the plan is not touched: %j',
+  async (other) => {
+    const bench = createBench();
+    const deps = withHosts(bench, {
+      fence: async () => Promise.reject(new Error('must not be fenced')),
+      stopInstance: async () => Promise.reject(new Error('must not be stopped')),
+    });
+    await fenceHolder(deps, bench.store, { ...host, ...other });
+    expect(bench.table.lease).toMatchObject({ holder: 'node1', epoch: 3, state: 'held' });
+  },
+);
+
 test('members that seal it meanwhile end the wait', async () => {
   const bench = createBench();
   const deps = withHosts(bench, {
@@ -88,7 +130,7 @@ test('members that seal it meanwhile end the wait', async () => {
 
 test('a host that nobody knows cannot be fenced', async () => {
   const bench = createBench();
-  await expect(fenceHolder(bench.deps, bench.store, { operation, instanceId: null })).rejects.toMatchObject({
+  await expect(fenceHolder(bench.deps, bench.store, { ...host, instanceId: null })).rejects.toMatchObject({
     name: 'NotFenced',
   });
 });
@@ -138,6 +180,40 @@ describe('through EC2', () => {
       'host_fencing_requested nothing-heard',
       'lease_fenced instance-stopped',
     ]);
+  });
+
+  test('what is noted of a host names that host, whoever has taken the lease meanwhile', async () => {
+    const bench = createBench();
+    let stopped = false;
+    const deps = withHosts(bench, {
+      ...silent,
+      stopInstance: async () => {
+        stopped = true;
+        takenByTarget(bench);
+        return ok(undefined);
+      },
+      instanceState: async () => ok(stopped ? 'stopped' : 'running'),
+    });
+    await fenceHolder(deps, bench.store, host);
+    expect(bench.table.record?.fencedHosts).toMatchObject([{ node: 'node1', instanceId: 'i-1', epoch: 3 }]);
+    expect(bench.table.lease).toMatchObject({ holder: 'node2', epoch: 4, state: 'held' });
+    expect(bench.events()).toEqual(['host_fencing_requested']);
+  });
+
+  test('a host that holds a newer lease by now is neither stopped nor noted', async () => {
+    const bench = createBench();
+    const deps = withHosts(bench, {
+      ...silent,
+      instanceState: async () => {
+        const { lease } = bench.table;
+        if (lease?.epoch === 3) bench.table.lease = { ...lease, epoch: 5, seq: lease.seq + 4 };
+        return ok('running');
+      },
+      stopInstance: async () => Promise.reject(new Error('must not be stopped')),
+    });
+    await fenceHolder(deps, bench.store, host);
+    expect(bench.table.record?.fencedHosts).toEqual([]);
+    expect(bench.table.lease).toMatchObject({ holder: 'node1', epoch: 5, state: 'held' });
   });
 
   const isolating = () => {

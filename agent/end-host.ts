@@ -1,0 +1,28 @@
+/**
+ * The orderly end of a whole host: PostgreSQL is stopped, then what watches over it. Upholds L3: the guard ends and the watchdog is
+ * disarmed only when no process of PostgreSQL is left; what does not die is still under the guard's deadline after the agent is gone.
+ */
+import type { PostgresNode } from '../adapters/postgres/postgres-node.ts';
+import type { Guard } from './guard.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
+import type { Watchdog } from './watchdog.ts';
+
+const orderlyStopMs = 20_000;
+
+export interface HostToEnd {
+  readonly node: Pick<PostgresNode, 'stopFast' | 'killAll'>;
+  readonly guard: Pick<Guard, 'quit'>;
+  readonly watchdog: Pick<Watchdog, 'notWritable'>;
+  readonly keeper: Pick<LeaseKeeper, 'stop'>;
+}
+
+/** How many processes of PostgreSQL are left. */
+export async function endHost({ node, guard, watchdog, keeper }: HostToEnd): Promise<number> {
+  await node.stopFast(orderlyStopMs);
+  const { remaining } = await node.killAll('the host shuts down');
+  if (remaining.length === 0) guard.quit();
+  // Renews no more: the deadline that the guard was told last comes.
+  keeper.stop();
+  if (remaining.length === 0) watchdog.notWritable();
+  return remaining.length;
+}
