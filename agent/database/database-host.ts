@@ -193,7 +193,7 @@ export class DatabaseHost {
     await this.#readNodes();
     const look = await server.look();
     this.#lastPrimary.saw(look);
-    if (look.postgres.kind === 'stopped' || look.postgres.kind === 'standby') keeper.notWritable();
+    if (server.isClosed()) keeper.notWritable();
     const lease = keeper.view().watch.lease;
     if (lease !== null) disk.sawEpoch(Math.max(lease.epoch, disk.facts().highestEpoch));
     this.#suspect(look);

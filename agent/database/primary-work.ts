@@ -12,6 +12,7 @@ import {
   epochRecord,
   recordedEpochs,
 } from '../../core/model/cluster-record.ts';
+import type { Lease } from '../../core/model/lease.ts';
 import type { Lsn } from '../../core/model/lsn.ts';
 import type { TimelineHistory } from '../../core/model/timeline.ts';
 import type { DiskState } from '../disk-state.ts';
@@ -70,26 +71,31 @@ export async function untilNotHeldBack(context: HostContext, say: (line: string)
   await keeper.until(() => keeper.view().heldBack === null, waitMs);
 }
 
-/** Promotes this standby under a lease that it holds, and records the epoch before a client may enter. */
+/**
+ * Promotes this standby under a lease that it holds, and records the epoch before a client may enter. A server that a former
+ * attempt or a former agent has promoted is left as it is: its clients are being served (H8).
+ */
 export async function promoteUnderLease(
   context: HostContext,
   say: (line: string) => void,
 ): Promise<PrimaryResult> {
+  return await context.server.opens(async () => await promoteOrFind(context, say));
+}
+
+async function promoteOrFind(context: HostContext, say: (line: string) => void): Promise<PrimaryResult> {
   const { server, keeper } = context;
   const lease = keeper.view().watch.lease;
   if (lease === null || !mayOpen(context))
     return { kind: 'failed', reason: 'the lease is not held at this instant' };
-  await untilNotHeldBack(context, say);
+  let already = await server.answersAsPrimary();
+  if (!already) {
+    const refused = await orderPromotion(context, lease, say);
+    // A former order may have come to its end meanwhile: then this one is refused, and was not needed.
+    already = refused !== null && (await server.answersAsPrimary());
+    if (refused !== null && !already) return { kind: 'failed', reason: refused };
+  }
+  if (already) say('PostgreSQL runs as primary already: no second promotion');
   if (context.disk.facts().dataEpoch !== lease.epoch) context.disk.enterEpoch(lease.epoch);
-  const refused = await prepareToPromote(context);
-  if (refused !== null) return { kind: 'failed', reason: refused };
-  const unnamed = await context.names.ensure(context, lease.sync.next ?? lease.sync);
-  if (unnamed !== null) return { kind: 'failed', reason: `synchronous names: ${unnamed}` };
-  if (!mayOpen(context)) return { kind: 'failed', reason: 'the lease was lost before the promotion' };
-  const back = keeper.view().heldBack;
-  if (back !== null) return { kind: 'failed', reason: `held back from promoting: ${back.rule}` };
-  const ordered = await server.node.promote();
-  if (ordered.kind === 'failed') return { kind: 'failed', reason: ordered.reason };
   const writable = await server.node.awaitWritable(promoteTimeoutMs);
   if (writable.kind !== 'writable') {
     return { kind: 'failed', reason: `not writable within ${promoteTimeoutMs} ms: ${describe(writable)}` };
@@ -100,6 +106,31 @@ export async function promoteUnderLease(
   server.nowFollows(null);
   server.forgetStandby();
   return { kind: 'primary', timeline: writable.timeline, forkLsn: writable.forkLsn };
+}
+
+/**
+ * What only a standby needs before it is promoted, and the order. Null, or why it was not given. On a primary the names are
+ * not touched: they are in force since its promotion, and change only with the lease.
+ */
+async function orderPromotion(
+  context: HostContext,
+  lease: Lease,
+  say: (line: string) => void,
+): Promise<string | null> {
+  const { server, keeper } = context;
+  await untilNotHeldBack(context, say);
+  if (context.disk.facts().dataEpoch !== lease.epoch) context.disk.enterEpoch(lease.epoch);
+  const refused = await prepareToPromote(context);
+  if (refused !== null) return refused;
+  const unnamed = await context.names.ensure(context, lease.sync.next ?? lease.sync);
+  if (unnamed !== null) return `synchronous names: ${unnamed}`;
+  if (!mayOpen(context)) return 'the lease was lost before the promotion';
+  const back = keeper.view().heldBack;
+  if (back !== null) return `held back from promoting: ${back.rule}`;
+  const ordered = await server.node.promote();
+  if (ordered.kind === 'failed') return ordered.reason;
+  context.log('info', 'promotion ordered', { epoch: lease.epoch });
+  return null;
 }
 
 function describe(result: Exclude<WritableResult, { kind: 'writable' }>): string {
@@ -146,6 +177,10 @@ export async function recordEpoch(
 
 /** Restart in place: this node holds the lease and its PostgreSQL is down. Leftovers are killed first. */
 export async function startPrimaryInPlace(context: HostContext): Promise<PrimaryResult> {
+  return await context.server.opens(async () => await startInPlace(context));
+}
+
+async function startInPlace(context: HostContext): Promise<PrimaryResult> {
   const { server } = context;
   const killed = await server.node.killAll('before a restart in place');
   if (killed.remaining.length > 0)

@@ -29,6 +29,7 @@ export interface Following {
 }
 
 const lookTimeoutMs = 1_500;
+const roleTimeoutMs = 1_000;
 /** Two questions to the server and some small reads take no longer, unless the disk gives no answer. */
 const hangingLookMs = 4_000;
 
@@ -43,6 +44,11 @@ export class Server {
   #failedRewinds = { epoch: 0, count: 0 };
   /** A look that was given up has not ended yet. */
   #hanging = false;
+  /** Work under way that may make the server writable, and how often such work has begun or ended. */
+  #opening = 0;
+  #openings = 0;
+  /** As it was when the last look began. */
+  #openingsSeen = 0;
   /** What a standby had received when it was last seen running: a restart forgets it. */
   #lastStandby: RunningObservation | null = null;
 
@@ -97,9 +103,36 @@ export class Server {
     return (await this.#disk()).dataDirectory;
   }
 
+  /** Work that may make the server writable: what was seen before or during it proves nothing about it afterwards. */
+  async opens<T>(work: () => Promise<T>): Promise<T> {
+    this.#opening += 1;
+    this.#openings += 1;
+    try {
+      return await work();
+    } finally {
+      this.#opening -= 1;
+      this.#openings += 1;
+    }
+  }
+
+  /** The last look found it down or a standby, and nothing that could open it has been under way since that look began. */
+  isClosed(): boolean {
+    const found = this.#last?.postgres.kind;
+    const fresh = this.#opening === 0 && this.#openings === this.#openingsSeen;
+    return fresh && (found === 'stopped' || found === 'standby');
+  }
+
+  /** Asked now, not remembered. False also where it does not answer. */
+  async answersAsPrimary(): Promise<boolean> {
+    const answer = await this.node.query('select pg_is_in_recovery() as standby', roleTimeoutMs);
+    return answer.kind === 'rows' && answer.rows[0]?.standby === false;
+  }
+
   async look(): Promise<Look> {
+    const openings = this.#openings;
     const look = await this.#lookInTime();
     this.#last = look;
+    this.#openingsSeen = openings;
     if (look.observation?.inRecovery === true) this.#lastStandby = look.observation;
     return look;
   }

@@ -4,6 +4,7 @@
  * node was certainly never writable.
  */
 import { acquire, release } from '../../core/lease/lease-write.ts';
+import { epochRecord } from '../../core/model/cluster-record.ts';
 import { formatLsn, type Lsn, parseLsn } from '../../core/model/lsn.ts';
 import type { Action } from '../../core/model/operation.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
@@ -57,12 +58,13 @@ async function takeOver(context: HostContext, action: Action, run: ActionContext
   const over = (): boolean => run.signal.aborted || keeper.view().record?.operation?.id !== action.operation;
   if (!(await keeper.until(() => forMe() || mine() || over(), action.timeoutMs)) || over()) {
     return failed('lease-not-free', 'the lease was not released to this node in time', {
-      neverPromoted: true,
+      neverPromoted: !tookIt(context, action),
     });
   }
   // Where the old primary stopped: whoever gets the lease next must have replayed past it too.
-  const releasedAt = keeper.view().watch.lease?.releasedAtLsn ?? null;
-  if (!mine()) {
+  let releasedAt = keeper.view().watch.lease?.releasedAtLsn ?? null;
+  if (mine()) releasedAt = await releasedBefore(context, action);
+  else {
     const refusal = await takeLease(context, action, run);
     if (refusal !== null) return refusal;
   }
@@ -76,6 +78,28 @@ async function takeOver(context: HostContext, action: Action, run: ActionContext
     timeline: promoted.timeline,
     ...(promoted.forkLsn === null ? {} : { forkLsn: formatLsn(promoted.forkLsn) }),
   });
+}
+
+/** The lease names this node as the holder of a later epoch than the order's: what was done in it is not known here. */
+function tookIt({ keeper, config }: HostContext, action: Action): boolean {
+  const { lease } = keeper.view().watch;
+  return lease !== null && lease.holder === config.node && lease.epoch > action.epoch;
+}
+
+/**
+ * An action that is taken up again finds the lease taken, and so without the position that it was released at. The operation's
+ * `stop-and-release` of the epoch before has reported it: a lease that was released is changed by its acquire alone. Null where
+ * it has not: then nothing is claimed.
+ */
+async function releasedBefore(context: HostContext, action: Action): Promise<Lsn | null> {
+  const epoch = context.keeper.view().watch.lease?.epoch ?? 0;
+  const read = await context.store.readOperation(action.operation, { timeoutMs: 1_000 });
+  if (read.kind !== 'ok') return null;
+  const stopped = read.value.actions.find(
+    (one) => one.verb === 'stop-and-release' && one.epoch + 1 === epoch && one.result?.ok === true,
+  );
+  const position = stopped?.result?.releasedAtLsn;
+  return position === undefined ? null : parseLsn(position);
 }
 
 async function takeLease(
@@ -151,7 +175,10 @@ async function readyToPromote(context: HostContext, releasedAt: Lsn | null): Pro
 const standbyPosition = 'select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn()::text as lsn';
 const positionTimeoutMs = 1_000;
 
-/** The promotion failed. The lease goes back only if PostgreSQL is down and was certainly never writable here. */
+/**
+ * The promotion failed. The lease goes back only once PostgreSQL is down, and says that nothing was written in its epoch only where that
+ * is certain. A server that answers as primary under the lease is not stopped (H8): it serves, or the host's table sees why not.
+ */
 async function giveBack(
   context: HostContext,
   action: Action,
@@ -160,13 +187,20 @@ async function giveBack(
   releasedAt: Lsn | null,
 ): Promise<ActionOutcome> {
   const { server, keeper, writer } = context;
-  const epoch = keeper.view().watch.lease?.epoch ?? 0;
+  const { watch, record } = keeper.view();
+  const epoch = watch.lease?.epoch ?? 0;
   context.emit('promotion_failed', reason, { epoch, operation: action.operation });
+  if (keeper.isHolder() && (await server.answersAsPrimary())) {
+    run.say('PostgreSQL runs as primary under the lease: neither is given up');
+    return failed('promotion-failed', `${reason}; PostgreSQL runs as primary`, { neverPromoted: false });
+  }
+  // Clients may have entered an epoch that is recorded, whatever its server has become since.
+  const entered = record === null || epochRecord(record, epoch) !== null;
   const killed = await server.node.killAll('a promotion that failed');
   const control = await server.node.controlFile();
   const standbyStates = ['in-archive-recovery', 'shut-down-in-recovery'];
-  const never =
-    killed.remaining.length === 0 && control.kind === 'control-data' && standbyStates.includes(control.state);
+  const closed = control.kind === 'control-data' && standbyStates.includes(control.state);
+  const never = killed.remaining.length === 0 && closed && !entered;
   if (killed.remaining.length > 0) return failed('promotion-failed', `${reason}; its processes do not die`);
   const given = await writeFresh(context, (seen) =>
     release(seen, writer, {

@@ -75,6 +75,11 @@ export const stepsOfOperation: Readonly<Record<OperationName, readonly Step[]>> 
     { name: 'the proxy has paused', on: ['proxy'], moment: event('proxy_paused') },
     { name: 'the lease is released', on: ['from'], moment: event('lease_released') },
     { name: 'the lease is taken', on: ['target'], moment: event('lease_acquired') },
+    {
+      name: 'PostgreSQL is told to promote',
+      on: ['target'],
+      moment: logged('"message":"promotion ordered"'),
+    },
     { name: 'the target is promoted', on: ['target'], moment: event('primary_promoted') },
     { name: 'the other follows', on: ['other'], moment: event('standby_following') },
   ],

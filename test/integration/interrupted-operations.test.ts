@@ -33,6 +33,12 @@ afterAll(async () => {
   await temporary?.close(false);
 });
 
+async function epochNow(): Promise<number> {
+  const head = await temporary.cluster.store().readHead();
+  if (head.kind !== 'ok' || head.value.lease === null) throw new Error('the lease cannot be read');
+  return head.value.lease.epoch;
+}
+
 async function interrupted(operation: OperationName, step: string, victim: Victim): Promise<CaseReport> {
   return await runCase(caseOf(operation, step, victim), {
     cluster: temporary.cluster,
@@ -57,6 +63,19 @@ describe('a switchover', () => {
     expect(report, JSON.stringify(report.outcome)).toMatchObject({ struck: 'yes', violations: [] });
     expect(report.wholeAfterMs).not.toBeNull();
   });
+
+  it.each(['PostgreSQL is told to promote', 'the target is promoted'])(
+    'at "%s", target agent killed, ends in the epoch that it began: the primary is not given up again (H8)',
+    async (step) => {
+      await temporary.cluster.untilWhole(60_000, never);
+      const before = await epochNow();
+      const report = await interrupted('switchover', step, 'target agent');
+      expect(report, JSON.stringify(report.outcome)).toMatchObject({ struck: 'yes', violations: [] });
+      expect(await epochNow(), JSON.stringify(report.outcome)).toBe(before + 1);
+      expect(report.outcome.filter((line) => line.includes('lease_released'))).toHaveLength(1);
+      expect(report.outcome.join()).not.toMatch(/promotion_failed|lease_sealed/);
+    },
+  );
 });
 
 describe('a failover', () => {
