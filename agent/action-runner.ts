@@ -21,6 +21,8 @@ export interface ActionContext {
   readonly signal: AbortSignal;
   /** From now on the action only watches: what is to be done here is for the host's own table, which it holds up no longer. */
   readonly onlyWatches: () => void;
+  /** Tells the others that what can be done beforehand is done; tried for a while, and without it they do not begin. */
+  readonly prepared: () => Promise<void>;
 }
 
 export const succeeded = (message: string, found: Partial<ActionOutcome> = {}): ActionOutcome => ({
@@ -69,6 +71,7 @@ const pollMs = 100;
 const adoptionLimitMs = 2_000;
 /** How long an action waits for what the host does by itself; the operation's own limits are about as long. */
 const orderLimitMs = 10_000;
+const reportAttempts = 5;
 const findAttempts = 20;
 const findEveryMs = 50;
 const maxTranscriptLines = 500;
@@ -274,7 +277,8 @@ export class ActionRunner {
     let outcome: ActionOutcome;
     try {
       const onlyWatches = () => void this.#watching.add(action.action);
-      outcome = await executor(action, { say, signal: abort.signal, onlyWatches });
+      const prepared = () => this.#tellPrepared(action, abort.signal);
+      outcome = await executor(action, { say, signal: abort.signal, onlyWatches, prepared });
     } catch (error) {
       // A bug in one action must not end the agent that keeps the lease; it is reported where operators look.
       outcome = failed(
@@ -299,8 +303,20 @@ export class ActionRunner {
     return result;
   }
 
+  async #tellPrepared({ operation, action }: Action, signal: AbortSignal): Promise<void> {
+    const { store, incarnation } = this.#deps;
+    for (let attempt = 0; attempt < reportAttempts && !signal.aborted; attempt += 1) {
+      const marked = await store.markPrepared(operation, action, incarnation, { timeoutMs: 1_000 });
+      if (marked.kind === 'ok') this.#deps.onProgress();
+      // Refused: another agent has claimed it, or it is over.
+      if (marked.kind === 'ok' || marked.kind === 'refused') return;
+      await new Promise((resolve) => setTimeout(resolve, 200 * (attempt + 1)));
+    }
+    this.#deps.log('warn', 'it could not be told that an action is prepared', { action });
+  }
+
   async #report(action: Action, result: ActionResult): Promise<void> {
-    for (let attempt = 0; attempt < 5; attempt += 1) {
+    for (let attempt = 0; attempt < reportAttempts; attempt += 1) {
       const finished = await this.#finish(action, result);
       if (finished === 'not-ours') return;
       if (finished !== 'failed') {

@@ -45,6 +45,13 @@ export interface OperationStore {
     incarnation: string,
     o?: ClaimOptions,
   ): Promise<Conditional<Action>>;
+  /** Only by its claimant, while it is under way. */
+  markPrepared(
+    operation: string,
+    action: string,
+    incarnation: string,
+    o?: CallOptions,
+  ): Promise<Conditional<Action>>;
   /** Only by its claimant. The answer shows the task token that is to be answered. */
   finishAction(
     operation: string,
@@ -163,13 +170,30 @@ function actionCalls(calls: ItemCalls, pk: string) {
       o: ClaimOptions = {},
     ): Promise<Conditional<Action>> {
       const expression = createExpression();
+      // What a former agent had proven is not known to be so any more.
+      const anew = o.reclaim ? { prepared: false } : {};
+      const claim = { status: 'claimed', claimedBy: incarnation, ...anew } as const;
       const is = (status: Action['status']) => `${expression.name('status')} = ${expression.value(status)}`;
       const byAnother = () => `${expression.name('claimed_by')} <> ${expression.value(incarnation)}`;
       const input = {
-        UpdateExpression: expression.set(actionToItem({ status: 'claimed', claimedBy: incarnation })),
+        UpdateExpression: expression.set(actionToItem(claim)),
         ConditionExpression: o.reclaim
           ? `${is('ordered')} OR (${is('claimed')} AND ${byAnother()})`
           : is('ordered'),
+        ...expression.parameters(),
+      };
+      return mapOk(await calls.update(keyOf(operation, action), input, o), parseAction);
+    },
+    async markPrepared(
+      operation: string,
+      action: string,
+      incarnation: string,
+      o?: CallOptions,
+    ): Promise<Conditional<Action>> {
+      const expression = createExpression();
+      const input = {
+        UpdateExpression: expression.set(actionToItem({ prepared: true })),
+        ConditionExpression: claimedBy(expression, incarnation),
         ...expression.parameters(),
       };
       return mapOk(await calls.update(keyOf(operation, action), input, o), parseAction);
@@ -185,15 +209,19 @@ function actionCalls(calls: ItemCalls, pk: string) {
       const status = result.ok ? 'succeeded' : 'failed';
       const input = {
         UpdateExpression: expression.set(actionToItem({ status, result })),
-        ConditionExpression: [
-          `${expression.name('status')} = ${expression.value('claimed')}`,
-          `${expression.name('claimed_by')} = ${expression.value(incarnation)}`,
-        ].join(' AND '),
+        ConditionExpression: claimedBy(expression, incarnation),
         ...expression.parameters(),
       };
       return mapOk(await calls.update(keyOf(operation, action), input, o), parseAction);
     },
   };
+}
+
+function claimedBy(expression: ReturnType<typeof createExpression>, incarnation: string): string {
+  return [
+    `${expression.name('status')} = ${expression.value('claimed')}`,
+    `${expression.name('claimed_by')} = ${expression.value(incarnation)}`,
+  ].join(' AND ');
 }
 
 function compareText(a: string, b: string): number {

@@ -191,8 +191,8 @@ export class PostgresNode {
     return setSynchronousStandbyNames(this.host, this.#probe, value);
   }
   /** As above, and proven for every process of the server, see synchronous.ts. */
-  putNamesInForce(value: string): Promise<NamesInForce> {
-    return putNamesInForce(this.host, this.#probe, value);
+  putNamesInForce(value: string, limitMs: number): Promise<NamesInForce> {
+    return putNamesInForce(this.host, this.#probe, value, limitMs);
   }
   writeBarrier(): Promise<Lsn | QueryFailure> {
     return writeBarrier(this.#probe);

@@ -13,18 +13,19 @@ import { type SettingResult, setSynchronousStandbyNames } from './replication.ts
 
 const ASK_TIMEOUT_MS = 1_000;
 const CHECKPOINTER_WAIT_MS = 500;
-const CHECKPOINT_TIMEOUT_MS = 60_000;
 const BETWEEN_LOOKS_MS = 3;
 const SIGHUP = 1;
 
 export type NamesInForce = SettingResult | { readonly kind: 'unproven'; readonly reason: string };
 
-/** Returns `in-force` when from now on nothing can be acknowledged by an older value, but by a walsender that has yet to read it. */
+/** Returns `in-force` when from now on nothing can be acknowledged by an older value, but by a walsender that has yet to read it; the proof takes `limitMs` and some seconds at most. */
 export async function putNamesInForce(
   host: PostgresHost,
   connection: LocalConnection,
   value: string,
+  limitMs: number,
 ): Promise<NamesInForce> {
+  const deadlineMs = performance.now() + limitMs;
   const set = await setSynchronousStandbyNames(host, connection, value);
   if (set.kind !== 'in-force') return set;
   const later = new LocalConnection(host);
@@ -39,17 +40,21 @@ export async function putNamesInForce(
   } finally {
     later.close();
   }
-  return checkpointerHasRead(host, connection);
+  return checkpointerHasRead(host, connection, deadlineMs);
 }
 
 /**
  * The checkpointer sleeps in its loop only after it has read its configuration: seen asleep there, before and after /proc shows that it
  * sleeps and has taken the signal, it has read it. Where it is never seen so (a busy checkpoint), two checkpoints: the second begins at the
- * top of its loop.
+ * top of its loop. A checkpoint takes as long as it takes: not proven by `deadlineMs` is not proven.
  */
-async function checkpointerHasRead(host: PostgresHost, connection: LocalConnection): Promise<NamesInForce> {
-  const deadlineMs = performance.now() + CHECKPOINTER_WAIT_MS;
-  while (performance.now() < deadlineMs) {
+async function checkpointerHasRead(
+  host: PostgresHost,
+  connection: LocalConnection,
+  deadlineMs: number,
+): Promise<NamesInForce> {
+  const lookUntilMs = Math.min(deadlineMs, performance.now() + CHECKPOINTER_WAIT_MS);
+  while (performance.now() < lookUntilMs) {
     const before = await idleCheckpointer(connection);
     if (typeof before === 'object' && before !== null) return before;
     const asleep =
@@ -62,7 +67,7 @@ async function checkpointerHasRead(host: PostgresHost, connection: LocalConnecti
   const patient = new LocalConnection(host, { statementTimeoutMs: 0 });
   try {
     for (let count = 0; count < 2; count += 1) {
-      const done = await patient.query('checkpoint', CHECKPOINT_TIMEOUT_MS);
+      const done = await patient.query('checkpoint', deadlineMs - performance.now());
       if (done.kind !== 'rows') return done;
     }
     return { kind: 'in-force' };

@@ -9,6 +9,7 @@ import { formatLsn } from '../../core/model/lsn.ts';
 import type { Action } from '../../core/model/operation.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
 import type { HostContext } from './host-context.ts';
+import { awaitsPrepared } from './synchronous-names.ts';
 import { writeFresh } from './write-fresh.ts';
 
 /** How long the proxies may take to pause before a hand-over is called off. */
@@ -30,7 +31,7 @@ export async function stopAndRelease(
   if (target === undefined) return failed('invalid-input', 'stop-and-release needs args.node, the successor');
   if (!keeper.isHolder()) return failed('not-holder', 'this agent does not hold the lease');
   if (!(await allArmed(context, action)))
-    return failed('not-armed', 'the others have not taken up their actions');
+    return failed('not-armed', 'the others have not taken up their actions, or are not prepared');
   const lease = keeper.view().watch.lease;
   if (lease === null || lease.epoch !== action.epoch) return failed('fenced', 'the lease moved');
   // While clients are still served: what is written now need not be written by the shutdown.
@@ -91,16 +92,18 @@ async function callOff(context: HostContext): Promise<void> {
   await writeFresh(context, (seen) => withdraw(seen, context.writer));
 }
 
+/** Claimed; with synchronous replication prepared too, for what takes the target long must not happen while nobody is served. */
 async function allArmed(context: HostContext, action: Action): Promise<boolean> {
   const needed = action.args.armed ?? [];
   const deadline = context.now() + armedLimitMs;
   while (context.now() < deadline) {
     const read = await context.store.readOperation(action.operation, { timeoutMs: 1_000 });
     if (read.kind === 'ok') {
-      const claimed = new Set(
-        read.value.actions.filter((one) => one.claimedBy !== null).map((one) => one.action),
-      );
-      if (needed.every((one) => claimed.has(one))) return true;
+      const { actions } = read.value;
+      const { record } = context.keeper.view();
+      const armed = (one: Action) =>
+        one.claimedBy !== null && (one.prepared === true || !awaitsPrepared(record));
+      if (needed.every((id) => actions.some((one) => one.action === id && armed(one)))) return true;
     }
     await context.keeper.until(() => false, 25);
   }

@@ -6,6 +6,7 @@
 import type { Postmaster } from '../../adapters/postgres/processes.ts';
 import type { SendersLook } from '../../adapters/postgres/synchronous.ts';
 import { renew } from '../../core/lease/lease-write.ts';
+import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import type { Lease, SynchronousRule, SynchronousSet } from '../../core/model/lease.ts';
 import { formatLsn, type Lsn } from '../../core/model/lsn.ts';
 import { barrierPassed } from '../../core/synchronous/barrier.ts';
@@ -29,6 +30,10 @@ interface InForce {
   readonly barrierLsn: Lsn | null;
 }
 
+/** A proof that waits for the checkpoints of a busy server: while this primary serves, it holds up nothing. */
+const patientProofMs = 120_000;
+/** The same where a lease is at stake: less than a hand-over waits for its target, twice of it less than a promotion may take. */
+export const promptProofMs = 8_000;
 /** Steps in a row, and looks at a barrier that is not passed yet, before the next round goes on. */
 const maxSteps = 40;
 const barrierLookMs = 25;
@@ -78,14 +83,20 @@ export class SynchronousNames {
     return syncOfNewEpoch({ lease, spec, node: context.config.node, others: othersOf(context) }, rule);
   }
 
-  /** Null once `rule` is proven to be in force in the server that runs; else why not. Cheap when it is known to be. */
+  /**
+   * Null once `rule` is proven to be in force in the server that runs, within `promptProofMs`; else why not. Cheap when it is known
+   * to be.
+   */
   async ensure(context: HostContext, rule: SynchronousRule): Promise<string | null> {
+    const deadlineMs = context.now() + promptProofMs;
     return await this.#inTurn(async () => {
       const postmaster = await context.server.node.findPostmaster();
       if (postmaster === null) return 'PostgreSQL does not run';
       const known = this.#inForce;
       if (known !== null && isSame(known.postmaster, postmaster) && sameRule(known.rule, rule)) return null;
-      return await this.#apply(context, rule, postmaster);
+      const leftMs = deadlineMs - context.now();
+      if (leftMs <= 0) return 'another change of the names took too long';
+      return await this.#apply(context, { rule, postmaster, limitMs: leftMs });
     });
   }
 
@@ -193,18 +204,22 @@ export class SynchronousNames {
       const postmaster = await context.server.node.findPostmaster();
       const recorded = now !== null && now.epoch === lease.epoch && isRecorded(now.sync, step.to);
       if (!recorded || postmaster === null) return 'it is not recorded any more, or PostgreSQL does not run';
-      return await this.#apply(context, step.to, postmaster);
+      return await this.#apply(context, { rule: step.to, postmaster, limitMs: patientProofMs });
     });
     if (failure !== null) context.log('warn', 'synchronous names not in force', { rule, reason: failure });
     return failure === null;
   }
 
-  async #apply(context: HostContext, rule: SynchronousRule, postmaster: Postmaster): Promise<string | null> {
+  async #apply(
+    context: HostContext,
+    { rule, postmaster, limitMs }: Pick<InForce, 'rule' | 'postmaster'> & { readonly limitMs: number },
+  ): Promise<string | null> {
     this.#inForce = null;
     const { node } = context.server;
     // To acknowledge alone there is nothing to prove: nothing depends on it.
     const text = ruleText(rule);
-    const put = rule.k === 0 ? await node.setSynchronousStandbyNames(text) : await node.putNamesInForce(text);
+    const put =
+      rule.k === 0 ? await node.setSynchronousStandbyNames(text) : await node.putNamesInForce(text, limitMs);
     if (put.kind !== 'in-force') return 'reason' in put ? put.reason : `${put.kind} ${JSON.stringify(put)}`;
     // The same server all the while, or what was proven is of another one.
     const still = await node.findPostmaster();
@@ -245,6 +260,11 @@ function isSame(one: Postmaster, other: Postmaster): boolean {
 function heldLease(context: HostContext): Lease | null {
   const { watch, holdStage } = context.keeper.view();
   return context.keeper.isHolder() && holdStage === 'valid' ? watch.lease : null;
+}
+
+/** Whether a hand-over waits until its target has proven its names: the old primary and the target ask the same. */
+export function awaitsPrepared(record: ClusterRecord | null): boolean {
+  return record !== null && record.spec.sync.mode !== 'off';
 }
 
 /** The other members that may be promoted: who may not is never waited for, it could be the only one with a commit. */

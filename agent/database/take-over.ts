@@ -11,9 +11,11 @@ import { type ActionContext, type ActionOutcome, failed, succeeded } from '../ac
 import type { HostContext } from './host-context.ts';
 import { prepareToPromote, promoteUnderLease, untilNotHeldBack } from './primary-work.ts';
 import { startStandby } from './standby-work.ts';
+import { awaitsPrepared, promptProofMs } from './synchronous-names.ts';
 import { writeFresh } from './write-fresh.ts';
 
 const replayLimitMs = 10_000;
+const betweenPreparationsMs = 250;
 
 /** The hand-over's second half: wait for the lease to be free for this node, take it, promote. */
 export async function acquireAndPromote(
@@ -23,9 +25,7 @@ export async function acquireAndPromote(
 ): Promise<ActionOutcome> {
   // All that can be done before the lease is free is done now, while clients are still served.
   await prepareToPromote(context);
-  const free = context.keeper.view().watch.lease;
-  const named = await context.names.prepare(context, free?.state === 'held' ? null : free);
-  if (typeof named === 'string') run.say(`synchronous names are not in force yet: ${named}`);
+  await prepareNames(context, action, run);
   const { journal, server } = context;
   const { operation, epoch } = action;
   // In a failover it was set when the receiver ended, a durable fact of its own; clients wait for this promotion.
@@ -41,6 +41,29 @@ export async function acquireAndPromote(
     if (entry !== null) journal.closeSoon(entry, outcome.ok ? 'done' : outcome.error);
   });
   return outcome;
+}
+
+/**
+ * The names of the new epoch, while the old primary still serves: it does not begin to stop before this action is marked as prepared.
+ * Without synchronous replication there is nothing to wait for, and no mark.
+ */
+async function prepareNames(context: HostContext, action: Action, run: ActionContext): Promise<void> {
+  const { keeper, names } = context;
+  const deadlineMs = context.now() + promptProofMs;
+  for (;;) {
+    const { record, watch } = keeper.view();
+    const held = watch.lease?.state === 'held';
+    // The old primary waits for it; where the lease is free nobody does, but clients for the promotion.
+    const isAwaited = awaitsPrepared(record) && held && watch.lease?.epoch === action.epoch;
+    const named = await names.prepare(context, held ? null : watch.lease);
+    if (typeof named !== 'string') {
+      if (isAwaited) await run.prepared();
+      return;
+    }
+    run.say(`synchronous names are not in force yet: ${named}`);
+    if (!isAwaited || context.now() >= deadlineMs || run.signal.aborted) return;
+    await keeper.until(() => keeper.view().watch.lease?.state !== 'held', betweenPreparationsMs);
+  }
 }
 
 async function takeOver(context: HostContext, action: Action, run: ActionContext): Promise<ActionOutcome> {

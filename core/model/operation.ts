@@ -58,6 +58,8 @@ export interface Action {
   readonly status: ActionStatus;
   /** The incarnation of the agent that executes it. */
   readonly claimedBy: string | null;
+  /** acquire-and-promote: what can be done before the lease is free is done. Missing: not yet, or there is nothing that could take long. */
+  readonly prepared?: boolean;
   readonly taskToken: string | null;
   readonly commandId: string | null;
   readonly result: ActionResult | null;

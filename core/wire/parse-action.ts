@@ -68,6 +68,7 @@ const actionShape = itemShape<Action>({
   timeoutMs: positive,
   status: oneOf(statuses),
   claimedBy: nullable(nonEmpty),
+  prepared: optional(boolean),
   taskToken: nullable(nonEmpty),
   commandId: nullable(nonEmpty),
   result: nullable(resultShape),

@@ -43,9 +43,9 @@ test('from the moment it says so commits wait, and no longer once nobody is name
   const client = await sandbox.client(primary);
   await client.query('create table t (i int)');
   for (let round = 0; round < 5; round += 1) {
-    expect(await primary.postgres.putNamesInForce(absent)).toEqual({ kind: 'in-force' });
+    expect(await primary.postgres.putNamesInForce(absent, 60_000)).toEqual({ kind: 'in-force' });
     expect(await commits(client, primary, round)).toBe(false);
-    expect(await primary.postgres.putNamesInForce('')).toEqual({ kind: 'in-force' });
+    expect(await primary.postgres.putNamesInForce('', 60_000)).toEqual({ kind: 'in-force' });
     expect(await commits(client, primary, round)).toBe(true);
   }
 });
@@ -56,13 +56,14 @@ test('it is not said before the checkpointer has read it, however long that take
     await sandbox.value(primary, "select pid from pg_stat_activity where backend_type = 'checkpointer'"),
   );
   sendSignal(checkpointer, 'SIGSTOP');
+  expect(await primary.postgres.putNamesInForce(absent, 700)).toMatchObject({ kind: 'unreachable' });
   let continued = false;
-  const put = primary.postgres.putNamesInForce(absent).then((result) => ({ result, continued }));
+  const put = primary.postgres.putNamesInForce(absent, 60_000).then((result) => ({ result, continued }));
   await sleepMs(1_200);
   continued = true;
   sendSignal(checkpointer, 'SIGCONT');
   expect(await put).toEqual({ result: { kind: 'in-force' }, continued: true });
-  await primary.postgres.putNamesInForce('');
+  await primary.postgres.putNamesInForce('', 60_000);
 });
 
 test('a walsender that has not read the new names holds up the barrier', async () => {
@@ -72,12 +73,12 @@ test('a walsender that has not read the new names holds up the barrier', async (
     await sandbox.caughtUp(standby, primary);
   }
   const [former, next] = [any('node-2'), any('node-3')];
-  expect(await primary.postgres.putNamesInForce(ruleText(former))).toEqual({ kind: 'in-force' });
+  expect(await primary.postgres.putNamesInForce(ruleText(former), 60_000)).toEqual({ kind: 'in-force' });
   const walsender = Number(
     await sandbox.value(primary, "select pid from pg_stat_replication where application_name = 'node-2'"),
   );
   sendSignal(walsender, 'SIGSTOP');
-  expect(await primary.postgres.putNamesInForce(ruleText(next))).toEqual({ kind: 'in-force' });
+  expect(await primary.postgres.putNamesInForce(ruleText(next), 60_000)).toEqual({ kind: 'in-force' });
   const barrierLsn = await primary.postgres.writeBarrier();
   if (typeof barrierLsn !== 'bigint') return expect.fail(JSON.stringify(barrierLsn));
   const passed = async (lsn: Lsn) =>

@@ -40,6 +40,7 @@ export interface Bench {
     say: (line: string) => void,
     signal: AbortSignal,
     onlyWatches: () => void,
+    prepared: () => Promise<void>,
   ) => Promise<ActionOutcome>;
   answering: () => Promise<void>;
 }
@@ -81,7 +82,7 @@ export async function bench(options: Options = {}): Promise<Bench> {
   });
   const execute = async (action: Action, run: ActionContext): Promise<ActionOutcome> => {
     made.begun.push(action);
-    return made.work(action, run.say, run.signal, run.onlyWatches);
+    return made.work(action, run.say, run.signal, run.onlyWatches, run.prepared);
   };
   const runner = new ActionRunner({
     mayBegin: () => true,

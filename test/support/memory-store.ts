@@ -231,8 +231,16 @@ function actionCalls(table: MemoryTable) {
     async claimAction(operation: string, action: string, incarnation: string, o: ClaimOptions = {}) {
       return change(operation, action, ({ status, claimedBy }) => {
         const abandoned = o.reclaim && status === 'claimed' && claimedBy !== incarnation;
-        return status === 'ordered' || abandoned ? { status: 'claimed', claimedBy: incarnation } : null;
+        const anew = o.reclaim ? { prepared: false } : {};
+        return status === 'ordered' || abandoned
+          ? { status: 'claimed', claimedBy: incarnation, ...anew }
+          : null;
       });
+    },
+    async markPrepared(operation: string, action: string, incarnation: string) {
+      return change(operation, action, ({ status, claimedBy }) =>
+        status === 'claimed' && claimedBy === incarnation ? { prepared: true } : null,
+      );
     },
     async finishAction(operation: string, action: string, incarnation: string, result: ActionResult) {
       return change(operation, action, ({ status, claimedBy }) =>

@@ -311,6 +311,19 @@ export function storeContract(fresh: () => ClusterStore): void {
       });
     });
 
+    test('is marked as prepared by who has claimed it only, and loses the mark when another takes it over', async () => {
+      await store.putAction(sampleAction);
+      expect(await store.markPrepared(operation, action, 'a1')).toEqual(refused);
+      await store.claimAction(operation, action, 'a1');
+      expect(await store.markPrepared(operation, action, 'a2')).toEqual(refused);
+      expect(okValue(await store.markPrepared(operation, action, 'a1')).prepared).toBe(true);
+      const again = okValue(await store.claimAction(operation, action, 'a2', { reclaim: true }));
+      expect(again).toMatchObject({ claimedBy: 'a2', prepared: false });
+      expect(await store.markPrepared(operation, action, 'a1')).toEqual(refused);
+      await store.finishAction(operation, action, 'a2', result);
+      expect(await store.markPrepared(operation, action, 'a2')).toEqual(refused);
+    });
+
     test('shows its task token to who finishes it, and its result to who attaches the token', async () => {
       await store.putAction(sampleAction);
       expect(await store.attachTaskToken(operation, 'unknown', 't', null)).toEqual(refused);

@@ -144,6 +144,7 @@ async function takenUpAgain(scene: Scene) {
     say: () => undefined,
     signal: new AbortController().signal,
     onlyWatches: () => undefined,
+    prepared: async () => undefined,
   });
   return { ...made, outcome };
 }

@@ -52,6 +52,26 @@ describe('an action', () => {
     expect(made.runner.running()).toBeNull();
   });
 
+  it('is marked as prepared when its work says so, though an answer is lost', async () => {
+    const made = await bench();
+    let lost = 0;
+    made.line = ({ name }) => {
+      if (name !== 'markPrepared' || lost > 0) return {};
+      lost += 1;
+      return { lost: 'answer' };
+    };
+    made.work = async (_action, _say, _signal, _onlyWatches, prepared) => {
+      expect(item(made).prepared).toBeUndefined();
+      await prepared();
+      expect(item(made)).toMatchObject({ status: 'claimed', prepared: true });
+      return succeeded('done');
+    };
+    const result = follow(made);
+    await pass(5_000);
+    expect(await result).toMatchObject({ ok: true });
+    expect(made.calls.filter(({ name }) => name === 'markPrepared')).toHaveLength(2);
+  });
+
   it('holds nothing up on its host once it only watches, and is still followed to its end', async () => {
     const made = await bench();
     made.work = async (_action, _say, _signal, onlyWatches) => {

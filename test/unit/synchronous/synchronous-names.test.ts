@@ -38,6 +38,8 @@ class Bench {
   onPut: () => void = () => undefined;
   onLook: () => void = () => undefined;
   nowMs = 0;
+  /** What each proof may take. */
+  readonly limits: number[] = [];
   readonly names = new SynchronousNames();
 
   stream(...nodes: string[]): void {
@@ -78,7 +80,8 @@ class Bench {
       last: () => ({ observation: { synchronousStandbyNames: this.inForce } }),
       node: {
         findPostmaster: async () => (this.pid === 0 ? null : { pid: this.pid, startTicks: 1 }),
-        putNamesInForce: async (value: string) => {
+        putNamesInForce: async (value: string, limitMs: number) => {
+          this.limits.push(limitMs);
           this.onPut();
           if (this.putFails) return { kind: 'unproven', reason: 'it does not answer' };
           this.inForce = value;
@@ -242,6 +245,27 @@ test('the names of a new epoch are in force before it is acquired, and proven on
     mode: 'on',
     next: any(1, 'node3'),
   });
+});
+
+test('a proof may take long while the primary serves, and not where a lease is at stake', async () => {
+  const bench = new Bench();
+  bench.stream('node2');
+  await bench.tend();
+  bench.lease = { ...bench.lease, holder: 'node2' };
+  await bench.names.prepare(bench.context, null);
+  expect(bench.limits).toEqual([120_000, 8_000]);
+});
+
+test('who waits for a change that takes too long does not begin another', async () => {
+  const bench = new Bench();
+  bench.lease = { ...bench.lease, holder: 'node2' };
+  bench.onPut = () => {
+    bench.nowMs += 8_000;
+  };
+  const first = bench.names.ensure(bench.context, any(1, 'node2'));
+  const second = bench.names.ensure(bench.context, any(1, 'node3'));
+  expect([await first, await second]).toEqual([null, 'another change of the names took too long']);
+  expect(bench.journal).toEqual(['put ANY 1 ("node2")']);
 });
 
 test('without proof there is no new epoch', async () => {
