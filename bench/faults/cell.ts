@@ -5,7 +5,7 @@
 import { sleepMs } from '../../adapters/clock.ts';
 import type { EventKind } from '../../core/model/cluster-event.ts';
 import { doubleFaults } from '../../local/faults/all-faults.ts';
-import type { Fault } from '../../local/faults/fault.ts';
+import { type Fault, NothingToStrike } from '../../local/faults/fault.ts';
 import type { EpisodeSurroundings } from '../chaos/episode.ts';
 import { hostOfRole, wakesWithinMs, wholeAgain } from '../chaos/episode.ts';
 import type { AcceptedWrite, Violation } from '../history/history.ts';
@@ -15,7 +15,7 @@ import type { CellState, PlannedCell } from './plan-cells.ts';
 export interface CellResult {
   readonly fault: string;
   readonly state: CellState;
-  /** `missed`: the operation went through that state too fast to be struck in it, three times. */
+  /** `missed`: the operation went through that state too fast to be struck in it, or what is struck had ended by then, three times. */
   readonly outcome: 'measured' | 'missed' | 'not-whole-again';
   /** The longest time without any acknowledged write, from the ask or the strike on. */
   readonly gapMs: number;
@@ -77,7 +77,15 @@ async function tryCell(
     }
   }
   const struckMs = performance.now();
-  const woken = await strike(fault, host, holdMs, surroundings);
+  const woken = await strike(fault, host, holdMs, surroundings).catch((error: unknown) => {
+    if (state !== 'none' && error instanceof NothingToStrike) return error;
+    throw error;
+  });
+  if (woken instanceof NothingToStrike) {
+    await wholeAgain(surroundings, tell);
+    await observation.judge();
+    return missed(fault, state);
+  }
   const undoneMs = performance.now();
   const missing = await wholeAgain(surroundings, tell);
   const wholeAfterMs = Math.round(performance.now() - undoneMs);

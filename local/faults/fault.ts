@@ -38,3 +38,8 @@ export interface Fault {
 
 /** For what mends itself. */
 export const nothingToUndo: Undo = async () => undefined;
+
+/** What the fault strikes does not run at this moment: in the middle of an operation it may have ended. */
+export class NothingToStrike extends Error {
+  override readonly name = 'NothingToStrike';
+}

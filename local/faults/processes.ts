@@ -5,7 +5,7 @@
  */
 import { listPids, processTitle, readProcessStatus, sendSignal } from '../../adapters/process.ts';
 import type { ClusterHandle } from '../runtime/cluster-handle.ts';
-import { type Fault, type FaultRole, nothingToUndo, type Undo } from './fault.ts';
+import { type Fault, type FaultRole, NothingToStrike, nothingToUndo, type Undo } from './fault.ts';
 import { type FoundProcess, findPart, type HostPart, signalAll } from './host-parts.ts';
 import { Operator } from './operator.ts';
 
@@ -36,7 +36,7 @@ const stoppable: readonly Parts[] = [
 
 function found(cluster: ClusterHandle, host: string, { name, parts }: Parts): FoundProcess[] {
   const processes = parts.flatMap((part) => findPart(cluster, host, part));
-  if (processes.length === 0) throw new Error(`no ${name} runs on ${host}`);
+  if (processes.length === 0) throw new NothingToStrike(`no ${name} runs on ${host}`);
   return processes;
 }
 
@@ -85,7 +85,7 @@ const backendKilled: Fault = {
       / idle| INSERT| COMMIT/.test(processTitle(pid)),
     );
     const [first] = clients;
-    if (first === undefined) throw new Error(`no backend with a client runs on ${host}`);
+    if (first === undefined) throw new NothingToStrike(`no backend with a client runs on ${host}`);
     signalAll([first], 'SIGKILL');
     return nothingToUndo;
   },
