@@ -302,6 +302,8 @@ async function finishPromotion(context: OrderContext): Promise<void> {
     context.log('info', 'promotion', { detail: line }),
   );
   if (promoted.kind === 'failed') {
+    // What was ordered may still come to its end, after the lease is lost perhaps: no standby stays behind with a promotion pending.
+    if (!(await context.server.answersAsPrimary())) await context.server.node.killAll(promoted.reason);
     context.restartedInPlace();
     context.emit('promotion_failed', promoted.reason);
   } else context.emit('primary_promoted', `timeline ${promoted.timeline}`);
