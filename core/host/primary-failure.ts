@@ -88,11 +88,11 @@ function hasFrozenDisk(state: HostState): boolean {
 
 /**
  * Before `busy`: an order or an action that waits for the disk may never end, and until it does nothing else is decided here, while
- * the lease is renewed and nobody takes over.
+ * the lease is renewed and nobody takes over. (`hand-over` waits for no disk, and ends in a release or in letting the lease lapse.)
  */
 export const frozenWhileBusy: Row = {
   rule: 'disk-frozen-while-busy',
-  when: (s) => s.busy !== null && s.postgres.kind !== 'primary' && hasFrozenDisk(s),
+  when: (s) => s.busy !== null && s.busy !== 'hand-over' && s.postgres.kind !== 'primary' && hasFrozenDisk(s),
   order: () => ({ kind: 'let-lapse' }),
   reason:
     'the data disk is frozen while something waits for it: the lease is left to run out, so that another node takes over',

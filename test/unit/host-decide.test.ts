@@ -160,6 +160,12 @@ const stories: readonly Story[] = [
     }),
   ],
   ['primary-serves', 'tend-primary', aPrimary({ restartsInPlace: 3 })],
+  // It gives the lease up by itself, or lets it run out.
+  [
+    'busy',
+    'none',
+    aPrimary({ busy: 'hand-over', postgres: stopped, health: sick('frozen', 0), recovery: someone }),
+  ],
   ...['start-primary', 'finish-promotion', 'acquire-and-promote'].map(
     (busy): Story => [
       'disk-frozen-while-busy',
