@@ -1,0 +1,24 @@
+/**
+ * `npm run bench -- <suite> [options]`: one subcommand a suite, and `report`, which makes the report from what the suites have saved. Exit
+ * code 0 when it was measured, 1 when something failed, 2 for a command line that it does not know.
+ */
+import { benchCommand, readCommandLine } from './read-options.ts';
+import { runBench } from './run-bench.ts';
+import type { SuiteCommand } from './suite-command.ts';
+
+const suites: readonly SuiteCommand[] = [];
+
+let chosen: ((signal: AbortSignal) => Promise<number>) | null = null;
+const program = benchCommand(
+  'bench',
+  'Measures this cluster, and others beside it, as clients see them.',
+).usage('<suite> [options]');
+for (const suite of suites) {
+  program.addCommand(
+    suite.command().action((options: unknown) => {
+      chosen = (signal) => suite.run(options, signal);
+    }),
+  );
+}
+readCommandLine(program);
+process.exit(chosen === null ? 2 : await runBench(chosen));
