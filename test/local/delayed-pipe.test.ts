@@ -1,5 +1,9 @@
 /** The relay's pipe, over real sockets: late by what it was told and no less, in order, with ends and resets carried on. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { carryBothWays, type Delay, noDelay } from '../../local/runtime/netns/delayed-pipe.ts';
 
@@ -95,5 +99,29 @@ describe('a pipe that delivers late', () => {
     );
     client.write('x');
     await expect(read(client)).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('carries a reset on to a Unix socket, which knows none, as a close', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'leasehold-pipe-'));
+    closing.push(() => rmSync(folder, { recursive: true }));
+    const socketPath = join(folder, 'far.sock');
+    const closed = new Promise<void>((resolve) => {
+      const server = createServer((socket) => void socket.on('close', resolve).resume());
+      closing.push(() => server.close());
+      server.listen(socketPath);
+    });
+    const port = await listen((socket) => {
+      const onward = connect({ path: socketPath, allowHalfOpen: true });
+      carryBothWays(
+        socket,
+        onward,
+        () => noDelay,
+        () => undefined,
+      );
+    });
+    const client = connect({ host: '127.0.0.1', port });
+    await new Promise((resolve) => client.once('connect', resolve));
+    client.write('x', () => setTimeout(() => client.resetAndDestroy(), 20));
+    await closed;
   });
 });

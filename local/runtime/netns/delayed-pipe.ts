@@ -45,6 +45,16 @@ function late(ms: number, jitterMs: number): number {
   return jitterMs > 0 ? ms + randomInt(0, jitterMs + 1) : ms;
 }
 
+/** A Unix socket knows no reset: it is closed, with whatever was under way. */
+function reset(socket: Socket): void {
+  try {
+    socket.resetAndDestroy();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_INVALID_HANDLE_TYPE') throw error;
+    socket.destroy();
+  }
+}
+
 /** Null is the end of what `from` has to say. */
 function carry(from: Socket, to: Socket, lateMs: () => number, onBytes: (count: number) => void): void {
   const underWay: { readonly chunk: Buffer | null; readonly dueMs: number }[] = [];
@@ -103,7 +113,7 @@ function carry(from: Socket, to: Socket, lateMs: () => number, onBytes: (count: 
   from.on('error', () => {
     if (timer !== null) clearTimeout(timer);
     underWay.length = 0;
-    to.resetAndDestroy();
+    reset(to);
   });
   to.on('close', () => {
     // Closed after all was said is no reason: the other way may have data under way still.
