@@ -71,7 +71,9 @@ const pollMs = 100;
 const adoptionLimitMs = 2_000;
 /** How long an action waits for what the host does by itself; the operation's own limits are about as long. */
 const orderLimitMs = 10_000;
-const reportAttempts = 5;
+const preparedAttempts = 5;
+const reportForMs = 120_000;
+const reportEveryMs = 1_000;
 const findAttempts = 20;
 const findEveryMs = 50;
 const maxTranscriptLines = 500;
@@ -103,6 +105,9 @@ export class ActionRunner {
   readonly #watching = new Set<string>();
 
   readonly #active = new Set<string>();
+
+  /** By action of any operation (`verb@node#attempt`: few): why it was refused last. */
+  readonly #refused = new Map<string, string>();
 
   stop(): void {
     this.#closed = true;
@@ -207,11 +212,15 @@ export class ActionRunner {
     if (!(await keeper.until(() => this.#deps.mayBegin(), orderLimitMs))) return;
     const refusal = this.#staleness(action);
     if (refusal !== null) {
-      log('info', 'action refused', {
-        action: action.action,
-        operation: action.operation,
-        reason: refusal,
-      });
+      // It is found again at each look until its operation ends: said once.
+      if (this.#refused.get(action.action) !== `${key} ${refusal}`) {
+        log('info', 'action refused', {
+          action: action.action,
+          operation: action.operation,
+          reason: refusal,
+        });
+      }
+      this.#refused.set(action.action, `${key} ${refusal}`);
       return;
     }
     // Claimed by this agent, and yet it does not run: the claim's answer was lost.
@@ -297,15 +306,13 @@ export class ActionRunner {
       detail: result.message,
       ms: result.ms,
     });
-    await this.#report(action, result).catch((error: unknown) => {
-      this.#deps.log('error', 'reporting a result failed', { action: action.action, error: String(error) });
-    });
+    await this.#report(action, result).catch((error: unknown) => this.#reportFailed(action, error));
     return result;
   }
 
   async #tellPrepared({ operation, action }: Action, signal: AbortSignal): Promise<void> {
     const { store, incarnation } = this.#deps;
-    for (let attempt = 0; attempt < reportAttempts && !signal.aborted; attempt += 1) {
+    for (let attempt = 0; attempt < preparedAttempts && !signal.aborted; attempt += 1) {
       const marked = await store.markPrepared(operation, action, incarnation, { timeoutMs: 1_000 });
       if (marked.kind === 'ok') this.#deps.onProgress();
       // Refused: another agent has claimed it, or it is over.
@@ -315,19 +322,36 @@ export class ActionRunner {
     this.#deps.log('warn', 'it could not be told that an action is prepared', { action });
   }
 
+  /**
+   * The work is over, and so the host's own decisions go on, after the first attempt; one that failed is repeated behind their back for
+   * longer than an operation waits for an action, for nobody can tell from silence that it was done.
+   */
   async #report(action: Action, result: ActionResult): Promise<void> {
-    for (let attempt = 0; attempt < reportAttempts; attempt += 1) {
-      const finished = await this.#finish(action, result);
-      if (finished === 'not-ours') return;
-      if (finished !== 'failed') {
-        this.#deps.onProgress();
-        const token = finished.taskToken;
-        if (token !== null) await this.#deps.clients.answerTask(token, result);
-        return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 200 * (attempt + 1)));
+    if (await this.#reportOnce(action, result)) return;
+    void this.#reportAgain(action, result).catch((error: unknown) => this.#reportFailed(action, error));
+  }
+
+  async #reportAgain(action: Action, result: ActionResult): Promise<void> {
+    const untilMs = this.#deps.now() + reportForMs;
+    for (let attempt = 1; this.#deps.now() < untilMs && !this.#closed; attempt += 1) {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(200 * attempt, reportEveryMs)));
+      if (await this.#reportOnce(action, result)) return;
     }
     this.#deps.log('error', 'the result of an action could not be written', { action: action.action });
+  }
+
+  #reportFailed({ action }: Action, error: unknown): void {
+    this.#deps.log('error', 'reporting a result failed', { action, error: String(error) });
+  }
+
+  /** False when DynamoDB or Step Functions did not answer. */
+  async #reportOnce(action: Action, result: ActionResult): Promise<boolean> {
+    const finished = await this.#finish(action, result);
+    if (finished === 'failed') return false;
+    if (finished === 'not-ours') return true;
+    this.#deps.onProgress();
+    const token = finished.taskToken;
+    return token === null || (await this.#deps.clients.answerTask(token, result)) === 'told';
   }
 
   /** A refusal is no proof that another finished it: the first attempt may have landed without an answer. */

@@ -11,7 +11,8 @@ export interface ControlPlaneClients {
   warm(): void;
   /** Byte-identical input under one name: only the first of several agents starts it. */
   startFailover(name: string, input: string): Promise<'started' | 'exists' | 'unreachable'>;
-  answerTask(token: string, result: ActionResult): Promise<void>;
+  /** `told` also when nobody waits for it any more. */
+  answerTask(token: string, result: ActionResult): Promise<'told' | 'unreachable'>;
 }
 
 export function createControlPlaneClients(deps: {
@@ -33,8 +34,9 @@ export function createControlPlaneClients(deps: {
         ? await aws.sendTaskSuccess(token, result)
         : await aws.sendTaskFailure(token, { error: result.error, cause: JSON.stringify(result) });
       // Gone: the task timed out, or the function that ordered it has answered. The result is in DynamoDB all the same.
-      if (answer.kind !== 'ok')
-        log('warn', 'task token not answered', { error_kind: answer.kind, error: answer.message });
+      if (answer.kind === 'ok') return 'told';
+      log('warn', 'task token not answered', { error_kind: answer.kind, error: answer.message });
+      return answer.kind === 'unreachable' || answer.kind === 'throttled' ? 'unreachable' : 'told';
     },
   };
 }

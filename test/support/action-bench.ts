@@ -33,6 +33,8 @@ export interface Bench {
   readonly calls: LineCall[];
   /** Actions whose work was begun, in order. */
   readonly begun: Action[];
+  /** Constant messages of what was logged, in order. */
+  readonly logged: string[];
   readonly answered: { readonly token: string; readonly result: ActionResult }[];
   line: (call: LineCall) => Line;
   work: (
@@ -42,7 +44,7 @@ export interface Bench {
     onlyWatches: () => void,
     prepared: () => Promise<void>,
   ) => Promise<ActionOutcome>;
-  answering: () => Promise<void>;
+  answering: () => Promise<'told' | 'unreachable'>;
 }
 
 interface Options {
@@ -64,10 +66,11 @@ export async function bench(options: Options = {}): Promise<Bench> {
   const made = {
     table,
     begun: [],
+    logged: [],
     answered: [],
     line: () => ({}),
     work: async () => succeeded('done'),
-    answering: async () => undefined,
+    answering: async () => 'told',
   } as unknown as Bench;
   const { store, calls } = slowStore(createMemoryStore({ table }), (call) => made.line(call), now);
   const keeper = new LeaseKeeper({
@@ -92,7 +95,7 @@ export async function bench(options: Options = {}): Promise<Bench> {
       startFailover: async () => 'exists',
       answerTask: async (token, result) => {
         made.answered.push({ token, result });
-        await made.answering();
+        return made.answering();
       },
     },
     keeper,
@@ -101,7 +104,7 @@ export async function bench(options: Options = {}): Promise<Bench> {
     executors: { follow: execute, 'end-receiver': execute, 'acquire-and-promote': execute },
     readActions: options.readActions ?? true,
     now,
-    log: () => undefined,
+    log: (_level, message) => void made.logged.push(message),
     onProgress: () => undefined,
   });
   await keeper.refresh();

@@ -189,6 +189,8 @@ describe('a stale action', () => {
     await pass(500);
     expect(made.begun).toEqual([]);
     expect([...made.table.actions.values()][0]?.status).toBe('ordered');
+    // Though it is found again at each look.
+    expect(made.logged.filter((message) => message === 'action refused')).toHaveLength(1);
   };
 
   it('of an operation that is over is refused, also when this agent has not heard of its end yet', async () => {
@@ -281,6 +283,48 @@ describe('when answers are lost', () => {
     await pass(20_000);
     expect(item(made).status).toBe('succeeded');
     expect(made.begun).toHaveLength(1);
+  });
+
+  it('a result outlives an outage of DynamoDB as long as an operation waits for it, and holds nothing up meanwhile', async () => {
+    const made = await bench();
+    change(made, { taskToken: 'token' });
+    let away = false;
+    made.line = () => (away ? { lost: 'request' } : {});
+    made.work = async () => {
+      away = true;
+      return succeeded('done');
+    };
+    made.runner.poke();
+    await pass(15_000);
+    expect(made.runner.running()).toBeNull();
+    await pass(30_000);
+    away = false;
+    await pass(3_000);
+    expect(item(made).status).toBe('succeeded');
+    expect(made.answered).toHaveLength(1);
+    expect(made.begun).toHaveLength(1);
+  });
+
+  it('a token is sent again until Step Functions has taken it', async () => {
+    const made = await bench();
+    change(made, { taskToken: 'token' });
+    let refusals = 8;
+    made.answering = async () => (refusals-- > 0 ? 'unreachable' : 'told');
+    made.runner.poke();
+    await pass(20_000);
+    expect(made.answered).toHaveLength(9);
+    expect(made.begun).toHaveLength(1);
+  });
+
+  it('a result that nobody takes is given up in the end, and not before', async () => {
+    const made = await bench();
+    const gaveUp = 'the result of an action could not be written';
+    made.line = ({ name }) => (name === 'finishAction' ? { lost: 'request' } : {});
+    made.runner.poke();
+    await pass(60_000);
+    expect(made.logged).not.toContain(gaveUp);
+    await pass(120_000);
+    expect(made.logged).toContain(gaveUp);
   });
 
   it('the agent outlives a store that throws, in each call, and a token that cannot be sent', async () => {
