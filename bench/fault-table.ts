@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { doubleFaults, singleFaults } from '../local/faults/all-faults.ts';
+import { allFaults } from '../local/faults/all-faults.ts';
 import { Operator } from '../local/faults/operator.ts';
 import { checkout } from '../local/runtime/build-artifacts.ts';
 import { writeJsonFile } from '../local/runtime/json-file.ts';
@@ -27,6 +27,8 @@ import { runBench } from './run-bench.ts';
 import { openTemporaryCluster } from './temporary-cluster.ts';
 
 const wholeTimeoutMs = 60_000;
+/** Of each database host, where a fault of disks is asked for. */
+const volumeMb = 1024;
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 interface Wanted {
@@ -57,7 +59,9 @@ async function measure(
   holdMs: number,
   signal: AbortSignal,
 ): Promise<CellResult[]> {
-  const temporary = await openTemporaryCluster({ mode, hosts, signal });
+  const volumes = cells.some(({ fault }) => fault.needs === 'volume');
+  const file = volumes ? { volumeMb } : {};
+  const temporary = await openTemporaryCluster({ mode, hosts, file, signal });
   const { cluster } = temporary;
   const observation = new Observation({ cluster, mode, clients: 4, everyMs: 20 });
   const operator = new Operator(cluster);
@@ -111,7 +115,7 @@ const values = readCommandLine<{
 );
 const code = await runBench((signal) => {
   const hosts = readHosts(values.hosts);
-  const known = possibleFaults([...singleFaults, ...doubleFaults], hosts);
+  const known = possibleFaults(allFaults, hosts, { volumes: true });
   const wanted = {
     modes: values.mode.split(',').map(readMode),
     cells: planCells(chooseFaults(values.fault, known), chooseStates(values.state)),

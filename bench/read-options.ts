@@ -36,12 +36,16 @@ export function readHosts(value: string): HostDriverName {
   return value;
 }
 
-/** Those that can be done to such hosts by whoever runs this. */
-export function possibleFaults(faults: readonly Fault[], hosts: HostDriverName): Fault[] {
+/** Those that can be done to such hosts by whoever runs this; `volumes` where hosts may be given some. */
+export function possibleFaults(
+  faults: readonly Fault[],
+  hosts: HostDriverName,
+  { volumes }: { readonly volumes: boolean } = { volumes: false },
+): Fault[] {
   const isRoot = process.getuid?.() === 0;
   return faults.filter(({ needs }) => {
     if (needs === 'netns') return hosts === 'netns';
-    return needs === 'any' || isRoot;
+    return needs === 'any' || (volumes && isRoot);
   });
 }
 

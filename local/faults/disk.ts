@@ -1,15 +1,17 @@
 /**
  * Faults of a database host's disk, of a cluster whose hosts have volumes of their own (`volumeMb` in the cluster file, as root):
- * full to the last byte, or frozen, so that every write and every sync hangs until it is thawed.
+ * full to the last byte; frozen, so that every write and every sync hangs until it is thawed; made read-only by the kernel, as after an
+ * I/O error.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClusterHandle } from '../runtime/cluster-handle.ts';
-import { isMounted } from '../runtime/volume.ts';
+import { isMounted, remountVolume, volumePlace } from '../runtime/volume.ts';
 import type { Fault, FaultRole, Undo } from './fault.ts';
 import { freezeVolume } from './frozen-volume.ts';
 import { hostFolder } from './host-parts.ts';
+import { boot } from './processes.ts';
 
 function volumeOf(cluster: ClusterHandle, host: string): string {
   const folder = join(hostFolder(cluster, host), 'data');
@@ -36,22 +38,50 @@ export function fillVolume(folder: string): Undo {
   };
 }
 
+/**
+ * What ext4 does by itself after an I/O error: the journal is aborted, and every write fails from then on. It never comes back by
+ * itself. The undo is an operator's: the host goes down, its file system is checked and mounted anew, the host boots.
+ */
+async function abortVolume(cluster: ClusterHandle, host: string): Promise<Undo> {
+  const folder = volumeOf(cluster, host);
+  execFileSync('mount', ['-o', 'remount,abort', folder], { stdio: 'pipe', timeout: fillTimeoutMs });
+  return async () => {
+    await cluster.killHost(host);
+    remountVolume(volumePlace(hostFolder(cluster, host)));
+    await boot(cluster, host);
+  };
+}
+
+type DiskTrouble = Pick<Fault, 'what' | 'apply'> & { readonly name: string };
+
+const troubles: readonly DiskTrouble[] = [
+  {
+    name: 'full',
+    what: 'no byte is left on the volume',
+    apply: async (cluster, host) => fillVolume(volumeOf(cluster, host)),
+  },
+  {
+    name: 'frozen',
+    what: 'every write and sync on the volume hangs',
+    apply: (cluster, host) => freezeVolume(volumeOf(cluster, host)),
+  },
+  {
+    name: 'read-only',
+    what: 'the volume has turned read-only, as after an I/O error',
+    apply: abortVolume,
+  },
+];
+
 /** Not among the faults that are drawn: most clusters have no volumes. */
 export const diskFaults: readonly Fault[] = (['primary', 'standby'] satisfies FaultRole[]).flatMap(
-  (strikes): Fault[] => [
-    {
-      id: `${strikes}-disk-full`,
-      what: `no byte is left on the volume of the ${strikes}`,
-      needs: 'root',
-      strikes,
-      apply: async (cluster, host) => fillVolume(volumeOf(cluster, host)),
-    },
-    {
-      id: `${strikes}-disk-frozen`,
-      what: `every write and sync on the volume of the ${strikes} hangs`,
-      needs: 'root',
-      strikes,
-      apply: (cluster, host) => freezeVolume(volumeOf(cluster, host)),
-    },
-  ],
+  (strikes) =>
+    troubles.map(
+      ({ name, what, apply }): Fault => ({
+        id: `${strikes}-disk-${name}`,
+        what: `${what} of the ${strikes}`,
+        needs: 'volume',
+        strikes,
+        apply,
+      }),
+    ),
 );

@@ -5,8 +5,8 @@
  */
 import type { ClusterHandle } from '../runtime/cluster-handle.ts';
 
-/** `root`: mounts and the like; `netns`: hosts with a network of their own, which needs root too. */
-export type FaultNeeds = 'any' | 'root' | 'netns';
+/** `volume`: hosts with volumes of their own; `netns`: hosts with networks of their own. Either needs root. */
+export type FaultNeeds = 'any' | 'volume' | 'netns';
 
 /** Whom a fault strikes: `cluster` is no one host, such as a service that is away. */
 export type FaultRole = 'primary' | 'standby' | 'proxy' | 'cluster';

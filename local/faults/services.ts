@@ -6,6 +6,8 @@
 import type { AwayMode, ServiceName } from '../aws/away.ts';
 import type { ClusterHandle } from '../runtime/cluster-handle.ts';
 import type { Fault, Undo } from './fault.ts';
+import { findPart, signalAll } from './host-parts.ts';
+import { Operator } from './operator.ts';
 import { boot } from './processes.ts';
 
 const words: Readonly<Record<AwayMode, string>> = {
@@ -74,3 +76,46 @@ export const hostKilledWithoutProof: Fault = {
     };
   },
 };
+
+/**
+ * Somebody sees the primary die and asks for a failover at once: the failover does not wait for the lease's time but for the proof
+ * that the old primary is down, from Run Command (its worker lives) or else from EC2.
+ */
+export const killedAndFailoverAsked: Fault = {
+  id: 'primary-killed-failover-asked',
+  what: 'agent, guard and PostgreSQL of the primary are killed, its agent stays down, and a failover is asked for at once',
+  needs: 'any',
+  strikes: 'primary',
+  apply: (cluster, host) => killAndAsk(cluster, host, []),
+};
+
+export const killedAndFailoverAskedWithoutProof: Fault = {
+  id: 'primary-killed-failover-asked-without-proof',
+  what: 'the same while Run Command and EC2 are away, so that nobody can prove it: the lease has to run out',
+  needs: 'any',
+  strikes: 'primary',
+  apply: (cluster, host) => killAndAsk(cluster, host, ['ssm', 'ec2']),
+};
+
+async function killAndAsk(
+  cluster: ClusterHandle,
+  host: string,
+  withheld: readonly ServiceName[],
+): Promise<Undo> {
+  const operator = new Operator(cluster);
+  const undoAway = await away(cluster, withheld, 'refuse');
+  try {
+    await cluster.holdAgent(host);
+    const rest = (['guard', 'postmaster', 'backends'] as const).flatMap((part) =>
+      findPart(cluster, host, part),
+    );
+    signalAll(rest, 'SIGKILL');
+    await operator.ask('failover', 'the primary was seen to die');
+  } finally {
+    operator.close();
+  }
+  return async () => {
+    await undoAway();
+    await cluster.startAgent(host);
+  };
+}

@@ -15,7 +15,7 @@ import type { HostPrograms } from './host-driver.ts';
 import { writeJsonFile } from './json-file.ts';
 import { enter, type HostPlace, type NetworkPlan } from './netns/network-plan.ts';
 import { hostMark } from './process-family.ts';
-import { mountVolume } from './volume.ts';
+import { mountVolume, volumePlace } from './volume.ts';
 
 /** What all hosts of a cluster share. */
 export interface HostSurroundings {
@@ -211,11 +211,10 @@ function inItsPlace(
 
 /** Where the data volume would be mounted: PostgreSQL's user makes its directories there. */
 function makeVolume(hostFolder: string, { file, runAs }: HostSurroundings): void {
-  const folder = join(hostFolder, 'data');
+  const place = volumePlace(hostFolder);
+  const { folder } = place;
   mkdirSync(folder, { recursive: true, mode: 0o755 });
-  if (file.volumeMb !== null) {
-    mountVolume({ folder, image: join(hostFolder, 'data.ext4') }, file.volumeMb, runAs);
-  }
+  if (file.volumeMb !== null) mountVolume(place, file.volumeMb, runAs);
   if (runAs !== null) chownSync(folder, runAs.uid, runAs.gid);
 }
 

@@ -3,7 +3,7 @@
  * disk can be full or frozen without the machine noticing. Needs root. What is mounted below a cluster's hosts is what
  * /proc/self/mounts says, so that the volumes of a killed runtime are found and taken down too.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chownSync,
   existsSync,
@@ -13,16 +13,23 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import { CannotStart } from './cluster-state.ts';
 
 const toolTimeoutMs = 20_000;
+const toolEnvironment = { PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`, LANG: 'C' };
 const attempts = 20;
 
 /** Where a volume is mounted, and the file that holds it. */
 export interface VolumePlace {
   readonly folder: string;
   readonly image: string;
+}
+
+/** The data volume of the host whose disk is that folder. */
+export function volumePlace(hostFolder: string): VolumePlace {
+  return { folder: join(hostFolder, 'data'), image: join(hostFolder, 'data.ext4') };
 }
 
 /** Mounts it, making it first where there is none; one that is mounted stays. Throws CannotStart for what its owner can mend. */
@@ -47,6 +54,19 @@ export function mountVolume({ folder, image }: VolumePlace, megabytes: number, r
     throw new CannotStart(`volumeMb: ${(error as Error).message.trim()}`);
   }
   if (runAs !== null) chownSync(folder, runAs.uid, runAs.gid);
+}
+
+/** Takes the mounted volume of a host that is down, checks its file system and mounts it again. Throws with what the programs say. */
+export function remountVolume({ folder, image }: VolumePlace): void {
+  unmount(folder);
+  // 1: errors were corrected.
+  const { status, stdout, stderr } = spawnSync('e2fsck', ['-p', image], {
+    encoding: 'utf8',
+    timeout: toolTimeoutMs,
+    env: toolEnvironment,
+  });
+  if (status !== 0 && status !== 1) throw new Error(`e2fsck ${image}: ${stdout}${stderr}`.trim());
+  runTool('mount', '-o', 'loop', image, folder);
 }
 
 export function isMounted(folder: string): boolean {
@@ -91,6 +111,6 @@ function runTool(program: string, ...args: string[]): void {
   execFileSync(program, args, {
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: toolTimeoutMs,
-    env: { PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`, LANG: 'C' },
+    env: toolEnvironment,
   });
 }
