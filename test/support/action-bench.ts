@@ -101,7 +101,12 @@ export async function bench(options: Options = {}): Promise<Bench> {
     keeper,
     node: 'node2',
     incarnation,
-    executors: { follow: execute, 'end-receiver': execute, 'acquire-and-promote': execute },
+    executors: {
+      follow: execute,
+      'stop-and-release': execute,
+      'end-receiver': execute,
+      'acquire-and-promote': execute,
+    },
     readActions: options.readActions ?? true,
     now,
     log: (_level, message) => void made.logged.push(message),
