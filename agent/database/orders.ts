@@ -272,9 +272,12 @@ async function startPrimary(context: OrderContext, decision: HostDecision): Prom
   const epoch = context.keeper.view().watch.lease?.epoch ?? null;
   const begun = context.now();
   const first = context.keeper.view().record?.epochs.length === 0;
-  if (!first) note(context, decision, decision.reason);
+  if (!first) {
+    note(context, decision, decision.reason);
+    // Counted before it is tried: what throws, as on a disk that takes no writes, is an attempt too.
+    context.restartedInPlace();
+  }
   const started = await startPrimaryInPlace(context);
-  if (!first) context.restartedInPlace();
   if (started.kind === 'primary') {
     context.emit(
       first ? 'postgres_started' : 'postgres_restarted_in_place',

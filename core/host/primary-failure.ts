@@ -138,6 +138,18 @@ export const beyondSavingRules: readonly Row[] = [
     details: explain,
   },
   {
+    rule: 'disk-read-only',
+    when: (s) =>
+      holdsLease(s) &&
+      isDown(s) &&
+      s.health.disk.condition === 'read-only' &&
+      s.health.disk.forMs >= sickDiskMs &&
+      hasSuccessor(s),
+    order: () => ({ kind: 'hand-over' }),
+    reason: 'PostgreSQL is down and its data disk takes no writes: nothing can be started there',
+    details: explain,
+  },
+  {
     rule: 'cannot-start',
     when: (s) => holdsLease(s) && s.postgres.kind !== 'primary' && s.restartsInPlace >= maxRestartsInPlace,
     order: () => ({ kind: 'hand-over' }),

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sendSignal } from '../../adapters/process.ts';
 import type { ClusterEvent } from '../../core/model/cluster-event.ts';
+import { Operator } from '../../local/faults/operator.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
 import {
@@ -193,5 +194,26 @@ describe('a primary that fails without dying', () => {
     expect(events.map(({ kind }) => kind)).not.toContain('wal_discarded');
     expect(await cluster.query(successor, 'select from kept')).toHaveLength(100);
     await cluster.query(successor, 'drop table ballast');
+  });
+
+  it('whose data disk has turned read-only hands over though it is down, and is whole again after a repair', async () => {
+    const { cluster } = sandbox;
+    const scene = await begin('disk_read_only');
+    disk?.turnReadOnly();
+    await anotherPrimary();
+    const count = scene.writer.count();
+    await eventually('writes again', () => scene.writer.count() > count + 100, 60_000);
+    await cluster.killHost(subject);
+    disk?.repair();
+    // A failover has it stopped, if nobody could prove that it is down: then EC2 starts it.
+    const operator = new Operator(cluster);
+    try {
+      if ((await operator.startStopped()).length === 0) await cluster.bootHost(subject);
+    } finally {
+      operator.close();
+    }
+    await cluster.untilWhole(wholeMs);
+    await scene.end();
+    expect(find(await scene.news(), 'disk_trouble')).toMatchObject({ details: { condition: 'read-only' } });
   });
 });

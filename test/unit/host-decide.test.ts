@@ -148,6 +148,11 @@ const stories: readonly Story[] = [
     aPrimary({ postgres: stopped, disk: { dataDirectory: 'quarantined' } }),
   ],
   ['cannot-start', 'hand-over', aPrimary({ postgres: stopped, restartsInPlace: 3 })],
+  [
+    'disk-read-only',
+    'hand-over',
+    aPrimary({ postgres: stopped, health: sick('read-only'), recovery: someone }),
+  ],
   // A promotion that fails again and again does not come up either.
   [
     'cannot-start',

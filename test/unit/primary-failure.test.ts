@@ -69,6 +69,15 @@ describe('a sick data disk', () => {
     expect(rule(aPrimary({ health: disk('unknown'), recovery: idle }))).toBe('primary-serves');
   });
 
+  it('that takes no writes, under a primary that is down: handed over, for nothing can be started there', () => {
+    const down = { postgres: stopped, recovery: idle };
+    expect(rule(aPrimary({ ...down, health: disk('read-only') }))).toBe('disk-read-only');
+    expect(rule(aPrimary({ ...down, health: disk('read-only', 999) }))).toBe('crash-in-place');
+    expect(rule(aPrimary({ ...down, health: disk('full') }))).toBe('crash-in-place');
+    const nobody = { postgres: stopped, recovery: alone };
+    expect(rule(aPrimary({ ...nobody, health: disk('read-only') }))).toBe('crash-in-place');
+  });
+
   it('leaves the primary where it is when nobody can take over, when it was just asked, and while the cluster is paused', () => {
     const sick = { health: disk('full'), recovery: idle };
     expect(rule(aPrimary({ ...sick, recovery: alone }))).toBe('primary-serves');

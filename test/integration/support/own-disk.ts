@@ -17,13 +17,17 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ClusterHandle } from '../../../local/runtime/cluster-handle.ts';
-import { isMounted } from '../../../local/runtime/volume.ts';
+import { isMounted, remountVolume } from '../../../local/runtime/volume.ts';
 import { dataDirectoryOf } from './operations.ts';
 
 export interface OwnDisk {
   /** Takes all space but `leaveBytes`, as any other program could. */
   fill(leaveBytes: number): void;
   free(): void;
+  /** The kernel takes no more writes, as after an I/O error. */
+  turnReadOnly(): void;
+  /** Checks and mounts it anew, as an operator of a host that is down. */
+  repair(): void;
   freeze(): void;
   thaw(): void;
   /** After the cluster is down. */
@@ -62,6 +66,8 @@ export async function giveOwnDisk(cluster: ClusterHandle, node: string, bytes: n
       run('fallocate', '-l', String(bavail * bsize - leaveBytes), ballast);
     },
     free: () => rmSync(ballast, { force: true }),
+    turnReadOnly: () => run('mount', '-o', 'remount,abort', place),
+    repair: () => remountVolume({ folder: place, image }),
     freeze: () => {
       run('fsfreeze', '--freeze', place);
       frozen = true;
