@@ -3,9 +3,27 @@ import { Command, CommanderError } from 'commander';
 import type { Fault } from '../local/faults/fault.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
 
+/** An option's value that is not taken: the message names the option, what it was, and what it takes. */
+export class InvalidOption extends Error {
+  override readonly name = 'InvalidOption';
+
+  constructor(option: string, value: string, takes: string) {
+    super(`--${option} ${value}: ${takes}`);
+  }
+}
+
 /** A command line that ends with 0 after `--help`, and with 2 for what it does not know. */
 export function benchCommand(script: string, description: string): Command {
-  return new Command(`npm run ${script} --`).description(description).exitOverride((error) => {
+  return endsBySaying(new Command(`npm run ${script} --`).description(description));
+}
+
+/** The command line of one suite of `npm run bench`. */
+export function suiteOptions(suite: string, description: string): Command {
+  return endsBySaying(new Command(suite).description(description));
+}
+
+function endsBySaying(command: Command): Command {
+  return command.exitOverride((error) => {
     throw new CommanderError(error.exitCode === 0 ? 0 : 2, error.code, error.message);
   });
 }
@@ -24,15 +42,26 @@ const modes: readonly SynchronousMode[] = ['off', 'on', 'strict'];
 
 export function readMode(value: string): SynchronousMode {
   const mode = modes.find((known) => known === value);
-  if (mode === undefined) throw new Error(`--mode ${value}: one of ${modes.join(', ')}`);
+  if (mode === undefined) throw new InvalidOption('mode', value, `one of ${modes.join(', ')}`);
   return mode;
 }
+
+/** Several with commas between them, each once, in the order of `known`; `all` is each of them. */
+export function readSome<Name extends string>(option: string, value: string, known: readonly Name[]): Name[] {
+  if (value === 'all') return [...known];
+  const wanted = value.split(',');
+  const stranger = wanted.find((name) => !known.some((one) => one === name));
+  if (stranger !== undefined) throw new InvalidOption(option, value, `all, or of ${known.join(', ')}`);
+  return known.filter((name) => wanted.includes(name));
+}
+
+export const readModes = (value: string): SynchronousMode[] => readSome('modes', value, modes);
 
 /** As the cluster file has it: `netns` gives each host a network of its own, and needs root. */
 export type HostDriverName = 'loopback' | 'netns';
 
 export function readHosts(value: string): HostDriverName {
-  if (value !== 'loopback' && value !== 'netns') throw new Error(`--hosts ${value}: loopback or netns`);
+  if (value !== 'loopback' && value !== 'netns') throw new InvalidOption('hosts', value, 'loopback or netns');
   return value;
 }
 
@@ -54,7 +83,7 @@ export function readNumber(name: string, value: string, options: { whole?: boole
   const number = Number(value);
   const fits = options.whole === true ? Number.isSafeInteger(number) && number >= 0 : number > 0;
   if (value === '' || !fits) {
-    throw new Error(`--${name} ${value}: a ${options.whole === true ? 'whole ' : ''}number`);
+    throw new InvalidOption(name, value, `a ${options.whole === true ? 'whole ' : ''}number`);
   }
   return number;
 }

@@ -2,8 +2,12 @@
  * Runs a bench as a program: Ctrl-C and SIGTERM end it in order, with everything it started, and the exit code says how it ended.
  */
 import { interruptedCode } from '../cli/cli-error.ts';
+import { InvalidOption } from './read-options.ts';
 
-/** The exit code: what `main` returns, 1 for what it throws (told on the error stream), 130 or 143 after a signal. */
+/**
+ * The exit code: what `main` returns, 1 for what it throws (told on the error stream), 2 where that is an option that is not taken, 130 or
+ * 143 after a signal.
+ */
 export async function runBench(main: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const interruption = new AbortController();
   let interrupted: keyof typeof interruptedCode | null = null;
@@ -17,6 +21,7 @@ export async function runBench(main: (signal: AbortSignal) => Promise<number>): 
   try {
     code = await main(interruption.signal);
   } catch (error) {
+    if (error instanceof InvalidOption) code = 2;
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   }
   return interrupted === null ? code : interruptedCode[interrupted];

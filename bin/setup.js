@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm start`, `npm test`, `npm run chaos` and `npm run faults`, on a machine that may have nothing but Node 20: makes sure of the
+ * `npm start`, `npm test`, `npm run chaos`, `npm run faults` and `npm run bench`, on a machine that may have nothing but Node 20: makes sure of the
  * servers and the npm packages, then runs the job with the project's own Node 24 and ends with its exit code. `install` is for `.ci/run`: Debian
  * packages, with their services kept from starting.
  */
@@ -28,12 +28,21 @@ function testsNeedServers(args) {
   return projects.length === 0 || !projects.every((project) => withoutServers.has(project));
 }
 
+/**
+ * @param {string[]} args a suite and its options
+ * @returns {boolean} false for the report of what was measured before, and for help
+ */
+function benchNeedsServers([suite = '', ...options]) {
+  return !(suite === '' || suite.startsWith('-') || suite === 'report' || options.includes('--help'));
+}
+
 /** @type {Record<string, { servers: (args: string[]) => boolean, command: string[] }>} */
 const jobs = {
   start: { servers: () => true, command: ['local/main-job.ts'] },
   test: { servers: testsNeedServers, command: ['node_modules/vitest/vitest.mjs', 'run'] },
   chaos: { servers: () => true, command: ['bench/chaos.ts'] },
   faults: { servers: () => true, command: ['bench/fault-table.ts'] },
+  bench: { servers: benchNeedsServers, command: ['bench/main.ts'] },
   interruptions: { servers: () => true, command: ['bench/interruptions.ts'] },
 };
 

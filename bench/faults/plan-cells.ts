@@ -3,6 +3,7 @@
  */
 import { type FailoverState, failoverStates } from '../../core/model/cluster-record.ts';
 import type { Fault } from '../../local/faults/fault.ts';
+import { InvalidOption } from '../read-options.ts';
 
 /** `none`: no operation is under way. */
 export type CellState = 'none' | Exclude<FailoverState, 'stable'>;
@@ -25,7 +26,7 @@ export function chooseFaults(names: string, known: readonly Fault[]): Fault[] {
       name.endsWith('*') ? id.startsWith(name.slice(0, -1)) : id === name,
     );
     if (matching.length === 0) {
-      throw new Error(`--fault ${name}: there is ${known.map(({ id }) => id).join(', ')}`);
+      throw new InvalidOption('fault', name, `there is ${known.map(({ id }) => id).join(', ')}`);
     }
     return matching;
   });
@@ -37,7 +38,7 @@ export function chooseStates(names: string): CellState[] {
   if (names === 'all') return [...cellStates];
   return names.split(',').map((name) => {
     const state = cellStates.find((known) => known === name);
-    if (state === undefined) throw new Error(`--state ${name}: all, or of ${cellStates.join(', ')}`);
+    if (state === undefined) throw new InvalidOption('state', name, `all, or of ${cellStates.join(', ')}`);
     return state;
   });
 }

@@ -4,7 +4,8 @@
  */
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
-import { AppendClients, type AppendFigures, appendTable, endQuietly } from './append-clients.ts';
+import { endQuietly } from '../measure/connect-in-order.ts';
+import { type AppendFigures, appendTable, OpenLoopClients } from '../measure/open-loop-clients.ts';
 import { checkLosses, type SynchronousMode } from './check-losses.ts';
 import { checkRows, keyOf } from './check-rows.ts';
 import { checkEpochs, checkTenures, type Excuse, type Tenure, tenuresOf } from './check-tenures.ts';
@@ -36,9 +37,11 @@ export interface Leniency {
 }
 
 const readTimeoutMs = 30_000;
+/** A client that had to wait long goes on about as it does otherwise. */
+const mostDue = 20;
 
 export class Observation {
-  readonly appends: AppendClients;
+  readonly appends: OpenLoopClients;
   readonly probes: WriteProbes;
   readonly lease: LeaseWatch;
   readonly #options: ObservationOptions;
@@ -49,7 +52,12 @@ export class Observation {
   constructor(options: ObservationOptions) {
     const { cluster, clients, everyMs } = options;
     this.#options = options;
-    this.appends = new AppendClients({ dsn: cluster.endpoints().dsn.endpoint, clients, everyMs });
+    this.appends = new OpenLoopClients({
+      dsns: [cluster.endpoints().dsn.endpoint],
+      clients,
+      everyMs,
+      mostDue,
+    });
     this.probes = new WriteProbes(cluster);
     this.lease = new LeaseWatch(cluster);
   }

@@ -10,7 +10,7 @@ import { parseHostConfig } from '../../core/wire/parse-host-config.ts';
 import { hostFolder } from '../../local/faults/host-parts.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
 import { readJsonFile } from '../../local/runtime/json-file.ts';
-import { endQuietly } from './append-clients.ts';
+import { endQuietly } from '../measure/connect-in-order.ts';
 import type { AcceptedWrite } from './history.ts';
 
 const everyMs = 60;

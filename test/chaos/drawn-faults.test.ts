@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runChaos } from '../../bench/chaos/run-chaos.ts';
-import { appendTable } from '../../bench/history/append-clients.ts';
 import { Observation } from '../../bench/history/observation.ts';
+import { appendTable } from '../../bench/measure/open-loop-clients.ts';
 import { openTemporaryCluster, type TemporaryCluster } from '../../bench/temporary-cluster.ts';
 import { faultNamed, singleFaults } from '../../local/faults/all-faults.ts';
 

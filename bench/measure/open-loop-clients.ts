@@ -1,19 +1,27 @@
 /**
- * Clients that append rows through the cluster's endpoint, on a schedule that does not wait for answers (open loop): what is due
- * while the one before is under way is sent as soon as that is over, and its waiting counts. An append is never repeated. Each
+ * Clients that append rows on a schedule that does not wait for answers (open loop): what is due while the one before is under way, or
+ * while there is no connection, is sent as soon as it can be, and its waiting counts. An append is never repeated. Each
  * outcome is kept with its times on the monotonic clock, and the server that answered counts as one that accepts writes.
  */
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { sleepMs } from '../../adapters/clock.ts';
-import type { AcceptedWrite, Append, Outcome } from './history.ts';
+import type { AcceptedWrite, Append, Outcome } from '../history/history.ts';
+import { connectInOrder, endQuietly } from './connect-in-order.ts';
 
 export const appendTable = 'chaos_appends';
 
-export interface AppendClientsOptions {
-  readonly dsn: string;
+export interface OpenLoopOptions {
+  /** A DSN, or several that are tried in order for one that accepts writes. */
+  readonly dsns: readonly string[];
   readonly clients: number;
-  /** Time between two appends of one client. */
+  /** Time between two appends of one client; clients take turns within it. */
   readonly everyMs: number;
+  /** Made if it does not exist. Left out: `appendTable`. */
+  readonly table?: string;
+  /** What is due while a client waits is sent later, but for no more than so many; the rest is never sent. Left out: all of it. */
+  readonly mostDue?: number;
+  /** Left out: 5 s. */
+  readonly connectTimeoutMs?: number;
 }
 
 /** What clients saw from a moment on. */
@@ -27,10 +35,8 @@ export interface AppendFigures {
 
 /** Nobody waits longer for an answer; then the outcome is unknown. */
 const answerTimeoutMs = 20_000;
-const connectTimeoutMs = 5_000;
+const defaultConnectTimeoutMs = 5_000;
 const reconnectMs = 50;
-/** What is due while a client waits is sent later, but for no more than so many. */
-const maxDue = 20;
 const maxKeptErrors = 20;
 const holdLookMs = 5;
 
@@ -38,31 +44,34 @@ const holdLookMs = 5;
 const refusals = new Set(['25006', '57P03', '53300']);
 const cancelledWait = /cancel+ing (the )?wait for synchronous replication/i;
 
-const makeTable = `
-  create table if not exists ${appendTable} (position bigserial, client int not null, sequence int not null)`;
-const appendRow = `
-  insert into ${appendTable} (client, sequence) values ($1, $2)
+const makeTable = (table: string) => `
+  create table if not exists ${table} (position bigserial, client int not null, sequence int not null)`;
+const appendRow = (table: string) => `
+  insert into ${table} (client, sequence) values ($1, $2)
   returning current_setting('cluster_name') as node, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline`;
 
-export class AppendClients {
+export class OpenLoopClients {
   readonly appends: Append[] = [];
   readonly accepted: AcceptedWrite[] = [];
   readonly errorTexts: string[] = [];
-  readonly #options: AppendClientsOptions;
+  readonly #options: OpenLoopOptions;
+  readonly #table: string;
   #stopped = false;
   #held = false;
   /** Clients that are in the middle of something. */
   #busy = 0;
   #running: Promise<void>[] = [];
 
-  constructor(options: AppendClientsOptions) {
+  constructor(options: OpenLoopOptions) {
     this.#options = options;
+    this.#table = options.table ?? appendTable;
+    if (!/^[a-z_][a-z0-9_]*$/.test(this.#table)) throw new Error(`not a table name: ${this.#table}`);
   }
 
   /** Makes the table and starts the clients. */
   async start(): Promise<void> {
     const client = await this.#connect();
-    await client.query(makeTable);
+    await client.query(makeTable(this.#table));
     await client.end();
     this.#running = Array.from({ length: this.#options.clients }, (_, at) => this.#run(at + 1));
   }
@@ -75,7 +84,8 @@ export class AppendClients {
   /** Holds the clients back once each append under way has ended; resolves then. Throws when one does not end. */
   async drain(): Promise<void> {
     this.#held = true;
-    const untilMs = performance.now() + answerTimeoutMs + connectTimeoutMs;
+    const untilMs =
+      performance.now() + answerTimeoutMs + this.#options.dsns.length * this.#connectTimeoutMs();
     while (this.#busy > 0) {
       if (performance.now() > untilMs) throw new Error('an append does not end');
       await sleepMs(holdLookMs);
@@ -107,35 +117,37 @@ export class AppendClients {
   }
 
   async #run(client: number): Promise<void> {
-    const { everyMs } = this.#options;
+    const { everyMs, clients, mostDue = Number.POSITIVE_INFINITY } = this.#options;
     const state: ClientState = { client, connection: null, sequence: 0 };
-    let dueMs = performance.now();
+    let dueMs = performance.now() + ((client - 1) / clients) * everyMs;
     while (!this.#stopped) {
-      dueMs = Math.max(dueMs + everyMs, performance.now() - maxDue * everyMs);
       await sleepMs(Math.max(0, dueMs - performance.now()));
       if (this.#held) {
-        dueMs = performance.now();
+        dueMs = performance.now() + everyMs;
         continue;
       }
       this.#busy += 1;
-      const goesOn = await this.#step(state, dueMs);
+      const outcome = await this.#step(state, dueMs);
       this.#busy -= 1;
-      if (!goesOn) await sleepMs(reconnectMs);
+      // What could not be sent is still due.
+      if (outcome !== 'not-sent') dueMs += everyMs;
+      dueMs = Math.max(dueMs, performance.now() - mostDue * everyMs);
+      if (outcome !== 'acknowledged') await sleepMs(reconnectMs);
     }
     if (state.connection !== null) await endQuietly(state.connection.client);
   }
 
-  /** One append, over a new connection where there is none. False: after a pause. */
-  async #step(state: ClientState, dueMs: number): Promise<boolean> {
+  /** One append, over a new connection where there is none. */
+  async #step(state: ClientState, dueMs: number): Promise<Outcome | 'not-sent'> {
     state.connection ??= await this.#open();
-    if (state.connection === null) return false;
+    if (state.connection === null) return 'not-sent';
     state.sequence += 1;
     const { client, sequence } = state;
     const outcome = await this.#append(state.connection, { client, sequence, dueMs });
-    if (outcome === 'acknowledged') return true;
+    if (outcome === 'acknowledged') return outcome;
     await endQuietly(state.connection.client);
     state.connection = null;
-    return false;
+    return outcome;
   }
 
   /** Null when there is no connection to be had: nothing was sent, so no append has failed, but the client saw an error. */
@@ -165,10 +177,10 @@ export class AppendClients {
     let server: { node: string; timeline: string } | undefined;
     connection.warned = false;
     try {
-      const { rows } = await connection.client.query<{ node: string; timeline: string }>(appendRow, [
-        client,
-        sequence,
-      ]);
+      const { rows } = await connection.client.query<{ node: string; timeline: string }>(
+        appendRow(this.#table),
+        [client, sequence],
+      );
       server = rows[0];
       outcome = connection.warned ? 'unknown' : 'acknowledged';
     } catch (error) {
@@ -184,16 +196,15 @@ export class AppendClients {
     return outcome;
   }
 
-  async #connect(): Promise<Client> {
-    const client = new Client({
-      connectionString: this.#options.dsn,
-      connectionTimeoutMillis: connectTimeoutMs,
-      query_timeout: answerTimeoutMs,
+  #connect(): Promise<Client> {
+    return connectInOrder(this.#options.dsns, {
+      connectTimeoutMs: this.#connectTimeoutMs(),
+      answerTimeoutMs,
     });
-    // A connection that breaks between two appends: the next append shows it.
-    client.on('error', () => undefined);
-    await client.connect();
-    return client;
+  }
+
+  #connectTimeoutMs(): number {
+    return this.#options.connectTimeoutMs ?? defaultConnectTimeoutMs;
   }
 
   #keepError(error: unknown): void {
@@ -213,9 +224,4 @@ interface Connection {
   readonly client: Client;
   /** PostgreSQL said that it did not wait for a standby. */
   warned: boolean;
-}
-
-/** Against a server that is gone, end() may wait for an answer that never comes. */
-export async function endQuietly(client: Client): Promise<void> {
-  await Promise.race([client.end().catch(() => undefined), sleepMs(200)]);
 }
