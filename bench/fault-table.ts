@@ -11,6 +11,7 @@ import { checkout } from '../local/runtime/build-artifacts.ts';
 import { writeJsonFile } from '../local/runtime/json-file.ts';
 import { type CellResult, runCell } from './faults/cell.ts';
 import { chooseFaults, chooseStates, type PlannedCell, planCells } from './faults/plan-cells.ts';
+import { renderMatrix } from './faults/render-matrix.ts';
 import { renderTable } from './faults/render-table.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
 import { Observation } from './history/observation.ts';
@@ -43,7 +44,7 @@ async function main({ modes, cells, holdMs, hosts }: Wanted, signal: AbortSignal
   let violated = false;
   for (const mode of modes) {
     const results = await measure({ mode, hosts }, cells, holdMs, signal);
-    const text = renderTable(mode, results);
+    const text = [renderTable(mode, results), ...matrixOf(mode, results)].join('\n');
     const file = join(checkout, '.leasehold', `faults-${mode}`);
     writeJsonFile(`${file}.json`, { mode, holdMs, cells: results });
     writeFileSync(`${file}.md`, text);
@@ -51,6 +52,11 @@ async function main({ modes, cells, holdMs, hosts }: Wanted, signal: AbortSignal
     violated ||= results.some(({ violations }) => violations.length > 0);
   }
   return violated ? 1 : 0;
+}
+
+/** Where there are several states, they are side by side as well. */
+function matrixOf(mode: SynchronousMode, results: readonly CellResult[]): string[] {
+  return new Set(results.map(({ state }) => state)).size > 1 ? [renderMatrix(mode, results)] : [];
 }
 
 async function measure(

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CellResult } from '../../../bench/faults/cell.ts';
 import { cellStates, chooseFaults, chooseStates, planCells } from '../../../bench/faults/plan-cells.ts';
+import { renderMatrix } from '../../../bench/faults/render-matrix.ts';
 import { renderTable } from '../../../bench/faults/render-table.ts';
 import { singleFaults } from '../../../local/faults/all-faults.ts';
 
@@ -58,5 +59,21 @@ describe('a row', () => {
     expect(renderTable('strict', [{ ...cell, outcome: 'missed' }])).toContain(
       '| - | - | - | - | - | - | missed',
     );
+  });
+
+  it('stands beside its other states in a matrix, with what was violated', () => {
+    const violations = [{ rule: 'not-whole-again' as const, message: 'after 60 s: node2' }];
+    const matrix = renderMatrix('off', [
+      cell,
+      { ...cell, fault: 'proxy-agent-killed', outcome: 'not-whole-again', violations },
+      { ...cell, state: 'demoting_old_primary', outcome: 'missed' },
+    ]);
+    expect(matrix.split('\n').slice(2)).toEqual([
+      '| fault | none | demoting_old_primary |',
+      '| --- | --- | --- |',
+      '| dynamodb-away | 12 / 1 / 2 / 300 | too fast |',
+      '| proxy-agent-killed | **not-whole-again** | - |',
+      '',
+    ]);
   });
 });
