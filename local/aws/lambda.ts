@@ -48,6 +48,7 @@ export type LambdaRunnerOptions = {
   readonly idleMs?: number;
 };
 
+const prewarmAttempts = 4;
 /** Invocations beyond this many waiting are throttled, as AWS does at the concurrency limit. */
 const maxWaiting = 100;
 
@@ -188,11 +189,14 @@ function createPool(definition: FunctionDefinition, options: LambdaRunnerOptions
       });
     },
     async prewarm(count) {
-      while (workers.size < Math.min(count, limit)) start();
-      for (const outcome of await Promise.all([...workers].map(({ process }) => process.ready))) {
-        if (outcome.kind === 'failed') {
-          throw new Error(`${definition.name} cannot be loaded: ${outcome.error.errorMessage}`);
-        }
+      for (let attempt = 1; ; attempt += 1) {
+        while (workers.size < Math.min(count, limit)) start();
+        const outcomes = await Promise.all([...workers].map(({ process }) => process.ready));
+        const failed = outcomes.find((outcome) => outcome.kind === 'failed');
+        if (failed === undefined) return;
+        // One that was ended because it took too long may be loaded in time when the machine is less busy.
+        const again = failed.error.errorType === 'Runtime.ExitError' && attempt < prewarmAttempts && !closed;
+        if (!again) throw new Error(`${definition.name} cannot be loaded: ${failed.error.errorMessage}`);
       }
     },
     processIds: () => [...workers].flatMap(({ process }) => process.pid ?? []),
