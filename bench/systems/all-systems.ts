@@ -1,10 +1,15 @@
 /** Which systems there are to measure: Leasehold always, peers by the name that `--peers` takes. */
 import { InvalidOption } from '../read-options.ts';
 import { leasehold } from './leasehold.ts';
+import { patroni } from './patroni.ts';
+import { pgAutoFailover } from './pg-auto-failover.ts';
 import type { SystemMaker } from './system-under-test.ts';
 
 /** One maker for each of a peer's settings. */
-export const peers: Readonly<Record<string, readonly SystemMaker[]>> = {};
+export const peers: Readonly<Record<string, readonly SystemMaker[]>> = {
+  patroni,
+  pgaf: pgAutoFailover,
+};
 
 /** Leasehold first, then the peers in the order in which they were named. Throws for a name that no peer has. */
 export function systemsWith(peerNames: readonly string[]): SystemMaker[] {
@@ -13,8 +18,7 @@ export function systemsWith(peerNames: readonly string[]): SystemMaker[] {
     ...peerNames.flatMap((name) => {
       const makers = peers[name];
       if (makers === undefined) {
-        const known = Object.keys(peers).join(', ');
-        throw new InvalidOption('peers', name, known === '' ? 'there is no peer yet' : `of ${known}`);
+        throw new InvalidOption('peers', name, `of ${Object.keys(peers).join(', ')}`);
       }
       return makers;
     }),
