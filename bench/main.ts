@@ -4,10 +4,11 @@
  */
 import { failoverSuite } from './failover/failover-suite.ts';
 import { benchCommand, readCommandLine } from './read-options.ts';
+import { reportSuite } from './report/report-suite.ts';
 import { runBench } from './run-bench.ts';
 import type { SuiteCommand } from './suite-command.ts';
 
-const suites: readonly SuiteCommand[] = [failoverSuite];
+const suites: readonly SuiteCommand[] = [failoverSuite, reportSuite];
 
 let chosen: ((signal: AbortSignal) => Promise<number>) | null = null;
 const program = benchCommand(
@@ -15,9 +16,10 @@ const program = benchCommand(
   'Measures this cluster, and others beside it, as clients see them.',
 ).usage('<suite> [options]');
 for (const suite of suites) {
+  const command = suite.command();
   program.addCommand(
-    suite.command().action((options: unknown) => {
-      chosen = (signal) => suite.run(options, signal);
+    command.action(() => {
+      chosen = (signal) => suite.run(command.opts(), signal, command.args);
     }),
   );
 }

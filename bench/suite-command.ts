@@ -6,7 +6,7 @@ export interface SuiteCommand {
   readonly command: () => Command;
   /**
    * `options` as that command has read them: strings and booleans, checked here. Returns the exit code. Throws what keeps it from measuring,
-   * with a message that names the option.
+   * with a message that names the option. `names`: what stands on the command line beside the options, for a command that takes any.
    */
-  readonly run: (options: unknown, signal: AbortSignal) => Promise<number>;
+  readonly run: (options: unknown, signal: AbortSignal, names: readonly string[]) => Promise<number>;
 }

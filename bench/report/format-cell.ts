@@ -56,20 +56,28 @@ export function formatNumber(value: number, decimals: number): string {
 }
 
 const significant = 3;
-const mostDecimals = 8;
+/** What lies beyond is taken for noise in a figure that is not itself so small. */
+const mostDecimals = 10;
 /** Beyond this ratio of the largest to the smallest, one number of decimals cannot serve both. */
 const widestRatio = 100_000;
 
 /**
- * Decimals with which the smallest of these figures still has three significant digits, none for whole numbers; null where they lie so
- * far apart that each needs its own.
+ * Decimals with which the smallest of these figures still has three significant digits, but no more than they have, and none for whole
+ * numbers; null where they lie so far apart that each needs its own.
  */
 export function decimalsOf(figures: readonly number[]): number | null {
   if (figures.every(Number.isInteger)) return 0;
   const sizes = figures.map(Math.abs).filter((size) => size > 0);
   const smallest = Math.min(...sizes);
   if (Math.max(...sizes) / smallest > widestRatio) return null;
-  return Math.min(mostDecimals, Math.max(0, significant - 1 - Math.floor(Math.log10(smallest))));
+  const enough = Math.max(0, significant - 1 - Math.floor(Math.log10(smallest)));
+  return Math.min(enough, Math.max(...figures.map(ownDecimals)));
+}
+
+/** Decimals that a figure has when it is written in full; noise of binary fractions is none. */
+function ownDecimals(figure: number): number {
+  if (figure !== 0 && Math.abs(figure) < 10 ** -mostDecimals) return Number.POSITIVE_INFINITY;
+  return figure.toFixed(mostDecimals).replace(/0+$/, '').split('.')[1]?.length ?? 0;
 }
 
 function isFigure(value: CellValue): value is number {

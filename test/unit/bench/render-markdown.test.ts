@@ -23,8 +23,8 @@ describe('tables as Markdown', () => {
     const table = tableOf(
       [{ name: 'scenario' }, { name: 'gap', unit: 'ms' }],
       [
-        ['switchover', 1134],
-        ['host-killed', 27],
+        ['switchover', null],
+        ['host-killed', 1127],
       ],
     );
     expect(renderTables({ tables: [table], notes: ['One run was left out.'] })).toBe(
@@ -35,8 +35,8 @@ describe('tables as Markdown', () => {
         '',
         '| scenario    | gap (ms) |',
         '| ----------- | -------: |',
-        '| switchover  |    1,134 |',
-        '| host-killed |       27 |',
+        '| switchover  |        - |',
+        '| host-killed |    1,127 |',
         '',
         '- One run was left out.',
         '',
@@ -72,11 +72,17 @@ describe('digits', () => {
 
   it('never make a figure zero that is not: figures far apart have digits of their own', () => {
     expect(columnOf([0.000_412, 41_200.5])).toEqual(['0.000412', '41,201']);
+    expect(columnOf([1.5e-12])).toEqual(['0.00000000000150']);
     expect(columnOf([0.000_412, 0.5])).toEqual(['0.000412', '0.500000']);
   });
 
+  it('are no more than the figures have', () => {
+    expect(columnOf([39.4, 0.5])).toEqual(['39.4', '0.5']);
+    expect(columnOf([0.1 + 0.2, 39.4])).toEqual(['0.3', '39.4']);
+  });
+
   it('keep the sign of a negative figure', () => {
-    expect(columnOf([-1.5, 2.5])).toEqual(['-1.50', '2.50']);
+    expect(columnOf([-1.5, 2.25])).toEqual(['-1.50', '2.25']);
   });
 });
 
