@@ -123,6 +123,7 @@ function commandsOf(cluster: EmbeddedCluster): ControlHandler {
       const { link, delay } = JSON.parse(detail) as { link: RelayLink; delay: Delay };
       return open.relay.delay(link, id === '' ? null : hostAddress(open.network.plan, id), delay);
     }
+    if (name === 'aws-usage') return cluster.awsUsage();
     const host = cluster.hosts.get(id);
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (command === undefined) throw new Error(`there is no command ${name}`);

@@ -5,7 +5,7 @@
  * because whoever reaches this port can run commands on the hosts.
  */
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -65,6 +65,8 @@ export type AwsServerOptions = {
   readonly accessKeyId?: string;
   /** A latency profile: how long to hold a request before it is served. */
   readonly delayMs?: (service: ServiceName, operation: string) => number;
+  /** Told of each request that is served. */
+  readonly onRequest?: (service: ServiceName, operation: string, headers: IncomingHttpHeaders) => void;
   /** Told about bugs, which clients see as InternalFailure. */
   readonly onBug?: (error: unknown) => void;
 };
@@ -194,8 +196,14 @@ async function dispatch(context: Context, exchange: Exchange): Promise<void> {
   }
 }
 
-async function admit(context: Context, service: ServiceName, operation: string): Promise<void> {
+async function admit(
+  context: Context,
+  { headers }: IncomingMessage,
+  service: ServiceName,
+  operation: string,
+): Promise<void> {
   context.count(`${service}.${operation}`);
+  context.options.onRequest?.(service, operation, headers);
   const delayMs = context.options.delayMs?.(service, operation) ?? 0;
   if (delayMs > 0) await sleep(delayMs);
 }
@@ -206,7 +214,7 @@ async function serveJson(
   service: 'dynamodb' | 'states' | 'ssm',
   operation: string,
 ): Promise<void> {
-  await admit(context, service, operation);
+  await admit(context, request, service, operation);
   const { dynamoDb, stepFunctions, ssm } = context.options;
   if (service === 'dynamodb') {
     const answer = await dynamoDb.handle(request.headers, body);
@@ -229,10 +237,10 @@ async function serveJson(
   );
 }
 
-async function serveQuery(context: Context, { response, requestId, body }: Exchange): Promise<void> {
+async function serveQuery(context: Context, { request, response, requestId, body }: Exchange): Promise<void> {
   const parameters = new URLSearchParams(body.toString('utf8'));
   const action = parameters.get('Action') ?? '';
-  await admit(context, 'ec2', action);
+  await admit(context, request, 'ec2', action);
   await answering(
     (error) => sendEc2Error(response, requestId, error),
     async () => {
@@ -246,7 +254,7 @@ async function serveQuery(context: Context, { response, requestId, body }: Excha
 
 async function serveInvoke(context: Context, exchange: Exchange, functionName: string): Promise<void> {
   const { request, response, body } = exchange;
-  await admit(context, 'lambda', 'Invoke');
+  await admit(context, request, 'lambda', 'Invoke');
   await answering(
     (error) => sendRestError(response, error),
     async () => {
@@ -267,8 +275,8 @@ async function serveInvoke(context: Context, exchange: Exchange, functionName: s
   );
 }
 
-async function serveListFunctions(context: Context, { response }: Exchange): Promise<void> {
-  await admit(context, 'lambda', 'ListFunctions');
+async function serveListFunctions(context: Context, { request, response }: Exchange): Promise<void> {
+  await admit(context, request, 'lambda', 'ListFunctions');
   const functions = context.options.lambda.functions.map((definition) => ({
     FunctionName: definition.name,
     FunctionArn: definition.arn,

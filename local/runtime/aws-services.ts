@@ -10,6 +10,7 @@ import type { InvokeTask } from '../../adapters/asl/run.ts';
 import { sleepMs } from '../../adapters/clock.ts';
 import { AwsError } from '../aws/aws-error.ts';
 import { openDynamoDb } from '../aws/dynamodb.ts';
+import { applicationOf, meterDynamoDb } from '../aws/dynamodb-usage.ts';
 import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
 import { createLambdaRunner, type LambdaRunner } from '../aws/lambda.ts';
 import { runSchedules } from '../aws/schedule.ts';
@@ -17,6 +18,8 @@ import { type AwsServer, startAwsServer } from '../aws/server.ts';
 import { openSsm } from '../aws/ssm.ts';
 import { createStepFunctions } from '../aws/step-functions.ts';
 import type { Stack } from '../aws/template.ts';
+import { type UsageLine, UsageMeter } from '../aws/usage-meter.ts';
+import { meterLambda, shortName } from './lambda-usage.ts';
 
 export interface AwsOptions {
   readonly stack: Stack;
@@ -32,6 +35,8 @@ export interface AwsOptions {
 export interface Aws {
   readonly server: AwsServer;
   readonly ec2: Ec2;
+  /** All that AWS would have counted since the start. */
+  usage(): readonly UsageLine[];
   /** Takes up executions that an earlier runtime left open, and starts the schedules. Once the hosts are booted. */
   resume(): void;
   /** The executions under way are left as they are: the next runtime resumes them. */
@@ -55,7 +60,8 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   const dynamoDb = await openDynamoDb({ folder: join(folder, 'dynamodb'), ...place });
   await dynamoDb.createTables(stack.tables);
   let endpointUrl = '';
-  const lambda = createLambdaRunner({
+  const usage = new UsageMeter();
+  const runner = createLambdaRunner({
     functions: stack.functions,
     region: stack.region,
     endpointUrl: () => endpointUrl,
@@ -63,6 +69,7 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     logFolder: join(folder, 'lambda'),
     idleMs: warmMs,
   });
+  const lambda = meterLambda(runner, usage);
   const ec2 = openEc2({
     folder: join(folder, 'ec2'),
     ...place,
@@ -86,15 +93,22 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     folder: join(folder, 'step-functions'),
     invokeTask: whileTheyAreThere(invokeFunction(lambda), (service) => server.away(service) !== null),
     ...place,
+    onEvent: (_executionArn, { type }) =>
+      usage.add({ service: 'states', operation: type, what: '', who: '' }),
     onFault: (executionArn, error) => log('error', 'execution could not be kept', { executionArn, error }),
   });
   const server = await startAwsServer({
     port: options.port,
-    dynamoDb,
+    dynamoDb: meterDynamoDb(dynamoDb, usage),
     lambda,
     stepFunctions: { handle: (operation, input) => stepFunctions.handle(operation, input) },
     ssm,
     ec2,
+    onRequest: (service, operation, headers) => {
+      // What DynamoDB and functions do is counted with what it consumes.
+      if (service === 'dynamodb' || service === 'lambda') return;
+      usage.add({ service, operation, what: '', who: applicationOf(headers) });
+    },
     onBug: (error) =>
       log('error', 'bug in an AWS service', { error: error instanceof Error ? error.stack : String(error) }),
   });
@@ -106,12 +120,16 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   return {
     server,
     ec2,
+    usage: () => usage.lines(),
     resume() {
       stepFunctions.resume();
       schedules = runSchedules({
         schedules: stack.schedules,
         ...place,
-        invoke: (arn, input) => callTarget(arn, input, lambda, stepFunctions),
+        invoke: (arn, input) => {
+          usage.add({ service: 'events', operation: 'Invocation', what: shortName(arn), who: '' });
+          return callTarget(arn, input, lambda, stepFunctions);
+        },
         onFailure: ({ name }, error) =>
           log('warn', 'a schedule failed', { schedule: name, error: error.message }),
       });

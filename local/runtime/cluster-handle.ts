@@ -22,6 +22,7 @@ import {
 } from '../../cli/cluster/runtime-process.ts';
 import { type HostDriverName, parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import type { AwayMode, ServiceName } from '../aws/away.ts';
+import type { UsageLine } from '../aws/usage-meter.ts';
 import { sendControl } from './control-server.ts';
 import { readJsonFile } from './json-file.ts';
 import type { Delay } from './netns/delayed-pipe.ts';
@@ -196,6 +197,11 @@ export class ClusterHandle {
     });
     if (!answer.ok)
       throw new Error(`${service} could not be made ${mode ?? 'present'}: ${await answer.text()}`);
+  }
+
+  /** What AWS would have counted since the cluster came up: two readings tell what was used in between. */
+  async awsUsage(): Promise<UsageLine[]> {
+    return (await this.#command('aws-usage', '')) as UsageLine[];
   }
 
   /** The hosts' own network; null with the driver `loopback`. */

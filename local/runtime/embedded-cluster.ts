@@ -12,7 +12,8 @@ import { findProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import { readStack, type Stack } from '../aws/template.ts';
-import { isolatedGroupId, startAws } from './aws-services.ts';
+import type { UsageLine } from '../aws/usage-meter.ts';
+import { type Aws, isolatedGroupId, startAws } from './aws-services.ts';
 import { type Artifacts, ensureArtifacts } from './build-artifacts.ts';
 import { ensureClusterRecord } from './cluster-record.ts';
 import {
@@ -41,6 +42,8 @@ export interface EmbeddedCluster {
   readonly hosts: ReadonlyMap<string, Host>;
   /** The network of the hosts and the way into it; null while there is none, and with the driver `loopback`. */
   readonly network: () => { readonly network: ClusterNetwork; readonly relay: RelayProcess } | null;
+  /** What AWS would have counted since the start; nothing while it is not there. */
+  readonly awsUsage: () => readonly UsageLine[];
   /** Throws CannotStart for what its owner can mend, the signal's reason when that is aborted. */
   up(signal: AbortSignal): Promise<void>;
   /** Orderly and complete, whatever `up` has come to; never throws before everything was tried. */
@@ -58,12 +61,17 @@ export function createEmbeddedCluster(
   const undo: (() => Promise<void> | void)[] = [];
   let state: ClusterState | null = null;
   let network: ReturnType<EmbeddedCluster['network']> = null;
+  let aws: Aws | null = null;
+  const onAws = (started: Aws) => {
+    aws = started;
+  };
   const onNetwork = (opened: typeof network) => {
     network = opened;
   };
   return {
     hosts,
     network: () => network,
+    awsUsage: () => aws?.usage() ?? [],
     async up(signal) {
       const progress = (detail: string) => report.set({ detail });
       const programs = await findPrograms(file, progress);
@@ -72,7 +80,19 @@ export function createEmbeddedCluster(
       state = await prepareState(folder, file, programs.runAs);
       report.set({ notice: dataFolderNotice(folder, state) ?? '' });
       signal.throwIfAborted();
-      await start({ folder, file, report, hosts, onNetwork, undo, state, artifacts, programs, signal });
+      await start({
+        folder,
+        file,
+        report,
+        hosts,
+        onAws,
+        onNetwork,
+        undo,
+        state,
+        artifacts,
+        programs,
+        signal,
+      });
     },
     async down() {
       report.set({ phase: 'stopping', detail: 'stopping the hosts' });
@@ -130,6 +150,7 @@ interface Starting {
   readonly file: ClusterFile;
   readonly report: RuntimeReport;
   readonly hosts: Map<string, Host>;
+  readonly onAws: (started: Aws) => void;
   readonly onNetwork: (opened: ReturnType<EmbeddedCluster['network']>) => void;
   readonly undo: (() => Promise<void> | void)[];
   readonly state: ClusterState;
@@ -139,7 +160,8 @@ interface Starting {
 }
 
 async function start(starting: Starting): Promise<void> {
-  const { folder, file, report, hosts, onNetwork, undo, state, programs, artifacts, signal } = starting;
+  const { folder, file, report, hosts, onAws, onNetwork, undo, state, programs, artifacts, signal } =
+    starting;
   const stack = readTheStack(artifacts.assembly);
   undo.push(() => removeNetwork(folder.path));
   undo.push(() => unmountVolumes(state.hostsFolder));
@@ -196,6 +218,7 @@ async function start(starting: Starting): Promise<void> {
     },
     log,
   });
+  onAws(aws);
   undo.push(() => aws.close());
   if (network !== null) {
     for (const { instanceId, securityGroupIds } of aws.ec2.instances.list()) {

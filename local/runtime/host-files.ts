@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import type { ProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import type { DatabaseHostConfig, ProxyHostConfig } from '../../core/model/host-config.ts';
@@ -228,6 +228,8 @@ function hostEnvironment(surroundings: HostSurroundings, folder: string): Record
     AWS_REGION: region,
     AWS_ACCESS_KEY_ID: state.accessKeyId,
     AWS_SECRET_ACCESS_KEY: state.secretAccessKey,
+    // Named in each request: whose it was.
+    AWS_SDK_UA_APP_ID: basename(folder),
     [hostMark]: folder,
   };
 }
