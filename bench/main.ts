@@ -2,13 +2,15 @@
  * `npm run bench -- <suite> [options]`: one subcommand a suite, and `report`, which makes the report from what the suites have saved. Exit
  * code 0 when it was measured, 1 when something failed, 2 for a command line that it does not know, 130 after Ctrl-C.
  */
+import { costSuite } from './cost/cost-suite.ts';
 import { failoverSuite } from './failover/failover-suite.ts';
 import { benchCommand, readCommandLine } from './read-options.ts';
 import { reportSuite } from './report/report-suite.ts';
 import { runBench } from './run-bench.ts';
+import { scaleSuite } from './scale/scale-suite.ts';
 import type { SuiteCommand } from './suite-command.ts';
 
-const suites: readonly SuiteCommand[] = [failoverSuite, reportSuite];
+const suites: readonly SuiteCommand[] = [failoverSuite, costSuite, scaleSuite, reportSuite];
 
 let chosen: ((signal: AbortSignal) => Promise<number>) | null = null;
 const program = benchCommand(

@@ -22,7 +22,8 @@ import { type Look, slotName } from './server.ts';
 import { servingState } from './serving-state.ts';
 import { dropKept, judge, upstreamOf } from './standby-work.ts';
 
-const readNodesEveryMs = 3_000;
+/** How often reports of the others are read while nothing is missing. */
+export const readNodesEveryMs = 3_000;
 const tendSlotsEveryMs = 5_000;
 const roundDuringBatonMs = 400;
 /** A primary that has run this long since its last restart in place is well again. */

@@ -9,7 +9,8 @@ import type { NodeReport, PostgresState } from '../../core/model/node-report.ts'
 import type { HostContext } from './host-context.ts';
 import type { Look } from './server.ts';
 
-const everyMs = 10_000;
+/** While nothing but a position changes. */
+export const reportEveryMs = 10_000;
 const everyMsInOperation = 1_000;
 
 export class Reporter {
@@ -37,7 +38,7 @@ export class Reporter {
       bigintAsText,
     );
     const inOperation = keeper.view().record?.operation != null;
-    const due = now() - this.#writtenMs > (inOperation ? everyMsInOperation : everyMs);
+    const due = now() - this.#writtenMs > (inOperation ? everyMsInOperation : reportEveryMs);
     if (this.#writing || (text === this.#lastText && !due)) return;
     this.#writing = true;
     this.#seq += 1;

@@ -11,6 +11,7 @@ import { renderTables } from '../report/render-markdown.ts';
 import { saveResult } from '../report/result-files.ts';
 import type { SuiteCommand } from '../suite-command.ts';
 import {
+  benchName,
   billTable,
   clustersTable,
   operationTable,
@@ -79,7 +80,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 async function runCost(options: CostOptions, signal: AbortSignal): Promise<number> {
   // This program's own requests are told from the cluster's by it.
-  process.env['AWS_SDK_UA_APP_ID'] = 'bench';
+  process.env['AWS_SDK_UA_APP_ID'] = benchName;
   await ensureArtifacts(signal, say);
   const uses: ClusterUse[] = [];
   for (const times of options.times) uses.push(await measureCluster({ ...options, times, signal, say }));

@@ -12,6 +12,8 @@ export const budgets = { rssMiB: 80, rssAimMiB: 60, cpuSecondsAMinute: 0.3, usdA
 const budgetHeartbeatMs = 1_000;
 const clusterCounts = [1, 10, 100, 1_000, 10_000];
 const mebibyte = 1024 ** 2;
+/** How the bench's own requests to AWS are named. */
+export const benchName = 'bench';
 
 /** Roles by the id that a host's requests carry. */
 export function roleIn(use: Pick<ClusterUse, 'nodes' | 'proxies'>) {
@@ -126,9 +128,10 @@ export function requestTable(uses: readonly ClusterUse[]): Table {
   };
 }
 
+/** What is neither a host's nor the bench's own. */
 function roleOrFunctions(use: ClusterUse) {
   const roleOf = roleIn(use);
-  return (who: string) => roleOf(who) ?? (who === '' ? 'functions' : null);
+  return (who: string) => roleOf(who) ?? (who === benchName ? null : 'functions');
 }
 
 function byRole(lines: readonly UsageLine[], roleOf: (who: string) => string | null) {
@@ -159,7 +162,7 @@ export function operationTable(uses: readonly ClusterUse[]): Table {
     const roleOf = roleOrFunctions(use);
     return use.operations.map((operation) => {
       const start = [use.times.heartbeatMs, operation.scenario];
-      if (operation.failure !== null) return [...start, ...Array<null>(9).fill(null)];
+      if (operation.failure !== null) return [...start, ...Array<null>(figureCount).fill(null)];
       const counts = (who: string) => roleOf(who) !== null;
       return [
         ...start,
@@ -171,7 +174,7 @@ export function operationTable(uses: readonly ClusterUse[]): Table {
     title: 'What one operation asks of AWS',
     explanation:
       'From the ask or the blow until every node streams again, less what the cluster asks for at rest in the same time. Failed functions and retries are in it. ' +
-      'GB-seconds are of this machine, and Lambda bills those of its own.',
+      'Function time is of this machine, and Lambda bills that of its own.',
     columns: [
       { name: 'heartbeat', unit: 'ms' },
       { name: 'operation' },
@@ -186,9 +189,11 @@ export function operationTable(uses: readonly ClusterUse[]): Table {
       { name: 'EC2 calls' },
       { name: 'cost', unit: 'USD' },
     ],
-    rows: rows.map((row) => (row.length < 12 ? [...row, ...Array<null>(12 - row.length).fill(null)] : row)),
+    rows,
   };
 }
+
+const figureCount = 10;
 
 function figuresOf(cost: OperationCost): number[] {
   return [
