@@ -30,10 +30,16 @@ function testsNeedServers(args) {
 
 /**
  * @param {string[]} args a suite and its options
- * @returns {boolean} false for the report of what was measured before, and for help
+ * @returns {boolean} false for the report of what was measured before, for agents without PostgreSQL, and for help
  */
 function benchNeedsServers([suite = '', ...options]) {
-  return !(suite === '' || suite.startsWith('-') || suite === 'report' || options.includes('--help'));
+  return !(
+    suite === '' ||
+    suite.startsWith('-') ||
+    suite === 'report' ||
+    suite === 'scale' ||
+    options.includes('--help')
+  );
 }
 
 /** @type {Record<string, { servers: (args: string[]) => boolean, command: string[] }>} */

@@ -22,7 +22,6 @@ import { type Look, slotName } from './server.ts';
 import { servingState } from './serving-state.ts';
 import { dropKept, judge, upstreamOf } from './standby-work.ts';
 
-/** How often reports of the others are read while nothing is missing. */
 export const readNodesEveryMs = 3_000;
 const tendSlotsEveryMs = 5_000;
 const roundDuringBatonMs = 400;

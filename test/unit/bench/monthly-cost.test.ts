@@ -1,3 +1,4 @@
+/** What clusters cost a month and an operation costs once, from what was counted. */
 import { describe, expect, it } from 'vitest';
 import { atRest, monthlyCost, ratesOf, sumOf } from '../../../bench/cost/monthly-cost.ts';
 import { operationCost } from '../../../bench/cost/operation-cost.ts';

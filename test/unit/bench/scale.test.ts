@@ -1,3 +1,4 @@
+/** The scale suite: what it counts, what it makes of it, and what it takes. */
 import { describe, expect, it } from 'vitest';
 import { Latencies } from '../../../bench/scale/latencies.ts';
 import { kindOf, meteredClient, outcomeOf, RequestFigures } from '../../../bench/scale/metered-client.ts';

@@ -1,3 +1,4 @@
+/** What AWS would bill is added up, and each request is put to the items it is about and to who made it. */
 import { describe, expect, it } from 'vitest';
 import { applicationOf, itemsOf } from '../../../local/aws/dynamodb-usage.ts';
 import { noUsage, UsageMeter, usageBetween } from '../../../local/aws/usage-meter.ts';
