@@ -27,10 +27,11 @@ export function verdictOf(value: CellValue): Verdict | null {
   return found?.verdict ?? null;
 }
 
-/** A column whose figures are to stand right-aligned: it has a figure, and no words but verdicts of single cells. */
+/** A column whose figures are to stand right-aligned: it has no words, and a figure, or a unit for those that are missing. */
 export function isNumeric(table: Table, column: number): boolean {
   const values = table.rows.map((row) => row[column] ?? null);
-  return values.some(isFigure) && values.every((value) => typeof value !== 'string');
+  const isMeasured = values.some(isFigure) || table.columns[column]?.unit !== undefined;
+  return isMeasured && values.every((value) => typeof value !== 'string');
 }
 
 /** The rows as text, in the order that they have. A short row is filled up; a figure that is none (NaN, infinite) is missing. */

@@ -6,6 +6,8 @@ import { type Html, html } from './html.ts';
 
 /** A cell of more characters than this may break into lines. */
 const longCell = 32;
+/** A longer table scrolls in its box, under its head. */
+const mostRows = 24;
 
 export function resultTable(table: Table): Html {
   const texts = formatRows(table);
@@ -27,7 +29,7 @@ export function resultTable(table: Table): Html {
   });
   return html`<h3>${inline(table.title)}</h3>
 <p class="explanation">${inline(table.explanation)}</p>
-<div class="scroll" role="region" aria-label="${table.title}" tabindex="0"><table>
+<div class="scroll${table.rows.length > mostRows ? ' tall' : ''}" role="region" aria-label="${table.title}" tabindex="0"><table>
 <caption class="hidden">${table.title}</caption>
 <thead><tr>${head}</tr></thead>
 <tbody>${body}</tbody>

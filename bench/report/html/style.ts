@@ -72,6 +72,8 @@ section { margin-top: 104px; padding-top: 40px; border-top: 2px solid var(--ink)
     linear-gradient(to right, var(--shade), transparent) left / 18px 100% no-repeat scroll,
     linear-gradient(to left, var(--shade), transparent) right / 18px 100% no-repeat scroll;
 }
+.tall { max-height: 42rem; overflow-y: auto; }
+.tall thead th { position: sticky; top: 0; background: var(--surface); box-shadow: 0 1px 0 var(--rule); }
 table { border-collapse: collapse; width: 100%; font-size: 0.9375rem; line-height: 1.45; font-variant-numeric: tabular-nums lining-nums; }
 th, td { padding: 9px 18px 9px 0; text-align: left; vertical-align: baseline; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 2px; }
@@ -111,7 +113,7 @@ tbody tr + tr > * { border-top: 1px solid var(--rule); }
 }
 @media print {
   .page { max-width: none; padding: 0; }
-  .scroll { overflow: visible; }
+  .scroll { overflow: visible; max-height: none; }
   .plot, table { break-inside: avoid; }
 }
 `;

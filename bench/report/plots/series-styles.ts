@@ -22,12 +22,28 @@ const dashes = ['solid', 'dashed', 'dotted'] as const;
 const markers = ['circle', 'rect', 'triangle', 'diamond'] as const;
 const opacities = [1, 0.6, 0.35] as const;
 
+/** Without what a suite has added in brackets at the end, such as a figure of that plot. */
+function baseOf(name: string): string {
+  return name.replace(/ \([^()]*\)$/, '');
+}
+
+/** The name by which a series has its looks: without its brackets, unless these tell it from another one of a plot. */
+function naming(together: readonly (readonly string[])[]): (name: string) => string {
+  const needed = together.flatMap((names) =>
+    names.filter((name) => names.some((other) => other !== name && baseOf(other) === baseOf(name))),
+  );
+  const whole = new Set(needed.map(baseOf));
+  return (name) => (whole.has(baseOf(name)) ? name : baseOf(name));
+}
+
 /**
  * No two names of one plot look alike, as long as there are looks; names that never meet may share one. The accent, which is the first, is
  * kept for Leasehold's own names where there are any. Depends on the order of results, plots and series alone.
  */
 export function assignStyles(results: readonly BenchResult[]): SeriesStyles {
-  const together = results.flatMap(({ plots }) => plots.map(({ series }) => series.map(({ name }) => name)));
+  const full = results.flatMap(({ plots }) => plots.map(({ series }) => series.map(({ name }) => name)));
+  const named = naming(full);
+  const together = full.map((plot) => plot.map(named));
   const names = [...new Set(together.flat())];
   const isOurs = (name: string) => /^leasehold\b/i.test(name);
   const ordered = [...names.filter(isOurs), ...names.filter((name) => !isOurs(name))];
@@ -41,7 +57,7 @@ export function assignStyles(results: readonly BenchResult[]): SeriesStyles {
     while (taken.has(look)) look += 1;
     looks.set(name, look);
   }
-  return new Map(Array.from(looks, ([name, look]) => [name, styleAt(look)]));
+  return new Map(full.flat().map((name) => [name, styleAt(looks.get(named(name)) ?? 0)]));
 }
 
 export function styleOf(styles: SeriesStyles, name: string): SeriesStyle {

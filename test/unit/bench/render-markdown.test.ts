@@ -48,6 +48,11 @@ describe('tables as Markdown', () => {
     expect(columnOf([null, 0, Number.NaN, Number.POSITIVE_INFINITY, ''])).toEqual(['-', '0', '-', '-', '-']);
   });
 
+  it('keep a column of figures to the right where all of them are missing', () => {
+    const table = tableOf([{ name: 'a' }, { name: 'p99', unit: 'ms' }], [['x', null]]);
+    expect(renderTables({ tables: [table], notes: [] })).toContain('| --- | -------: |');
+  });
+
   it('fill a short row up, so that no figure slips under another head', () => {
     const table = tableOf([{ name: 'a' }, { name: 'b' }, { name: 'c' }], [[1]]);
     expect(formatRows(table)).toEqual([['1', '-', '-']]);

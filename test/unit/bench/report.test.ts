@@ -181,6 +181,18 @@ describe('the looks of a series', () => {
     expect(others).not.toContain('var(--series-1)');
   });
 
+  it('are those of the name without a figure in brackets, unless the brackets tell two names of a plot apart', () => {
+    const plots = [
+      barsOf(['pgaf (gap 3 ms)', 'patroni (gap 5 ms)']),
+      barsOf(['patroni (gap 7 ms)']),
+      barsOf(['direct (with agent)', 'direct (without)']),
+    ];
+    const looks = assignStyles([withPlots(plots)]);
+    expect(looks.get('patroni (gap 7 ms)')).toEqual(looks.get('patroni (gap 5 ms)'));
+    expect(looks.get('patroni (gap 5 ms)')).not.toEqual(looks.get('pgaf (gap 3 ms)'));
+    expect(looks.get('direct (with agent)')).not.toEqual(looks.get('direct (without)'));
+  });
+
   it('do without colour where there are more names than colours', () => {
     const names = Array.from({ length: colorCount + 2 }, (_one, at) => `system ${at}`);
     const looks = assignStyles([withPlots([barsOf(names)])]);
