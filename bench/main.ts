@@ -9,8 +9,9 @@ import { reportSuite } from './report/report-suite.ts';
 import { runBench } from './run-bench.ts';
 import { scaleSuite } from './scale/scale-suite.ts';
 import type { SuiteCommand } from './suite-command.ts';
+import { throughputSuite } from './throughput/throughput-suite.ts';
 
-const suites: readonly SuiteCommand[] = [failoverSuite, costSuite, scaleSuite, reportSuite];
+const suites: readonly SuiteCommand[] = [failoverSuite, throughputSuite, costSuite, scaleSuite, reportSuite];
 
 let chosen: ((signal: AbortSignal) => Promise<number>) | null = null;
 const program = benchCommand(

@@ -30,14 +30,16 @@ function testsNeedServers(args) {
 
 /**
  * @param {string[]} args a suite and its options
- * @returns {boolean} false for the report of what was measured before, for agents without PostgreSQL, and for help
+ * @returns {boolean} false for the report of what was measured before, for agents without PostgreSQL, for servers elsewhere, and for help
  */
 function benchNeedsServers([suite = '', ...options]) {
+  const elsewhere = options.some((option) => /^--dsn(=|$)/.test(option));
   return !(
     suite === '' ||
     suite.startsWith('-') ||
     suite === 'report' ||
     suite === 'scale' ||
+    elsewhere ||
     options.includes('--help')
   );
 }

@@ -1,6 +1,6 @@
 /**
  * The processes of a cluster of this machine by what they are: of each database host its agent, guard and PostgreSQL, of a proxy its
- * agent, HAProxy and PgBouncer, Run Command's workers, the runtime that plays AWS, this program, and the clients that it has started.
+ * agent, HAProxy and PgBouncer, Run Command's workers, the runtime that plays AWS, this program, and what it has started.
  */
 import { basename, join } from 'node:path';
 import { listPids, processExecutable, processTitle, readProcessStatus } from '../../adapters/process.ts';
@@ -29,16 +29,24 @@ export function clusterGroups(cluster: Pick<ClusterHandle, 'folder' | 'pid' | 'w
   };
 }
 
-/** Only this program, and what it has started. */
+/** Only this program, and what it has started: clients, and a proxy of its own. */
 export function clientGroups(): Map<number, string> {
   const groups = new Map<number, string>();
-  for (const pid of descendants(process.pid)) groups.set(pid, pid === process.pid ? 'bench' : 'client');
+  for (const pid of descendants(process.pid)) {
+    const program = programOf(pid);
+    const isProxy = program === 'haproxy' || program === 'pgbouncer';
+    groups.set(pid, pid === process.pid ? 'bench' : isProxy ? `${program} bench` : 'client');
+  }
   return groups;
+}
+
+function programOf(pid: number): string {
+  return basename(processExecutable(pid) ?? '').replace(/ \(deleted\)$/, '');
 }
 
 /** `ssm`: Run Command's worker and what it runs. Programs that the agent has started for itself count as the agent. */
 function partOf(pid: number): string {
-  const program = basename(processExecutable(pid) ?? '').replace(/ \(deleted\)$/, '');
+  const program = programOf(pid);
   if (program === 'haproxy' || program === 'pgbouncer' || program === 'postgres') return program;
   const title = processTitle(pid);
   if (title.includes('/guard.sh ')) return 'guard';

@@ -53,12 +53,21 @@ interface Account {
 export class UsageAccounts {
   /** Processes that began before this are counted from their first look on only. */
   readonly #beganTicks: number;
+  readonly #unseen: Readonly<Record<string, string>>;
   readonly #accounts = new Map<string, Account>();
   #before = new Map<string, ProcessLook>();
 
-  /** `looks` is how everything stands at the beginning. */
-  constructor(looks: readonly ProcessLook[], beganTicks: number) {
+  /**
+   * `looks` is how everything stands at the beginning. `unseen`: by group of the parent, where the CPU time of children goes that came
+   * and went between two looks; left out: to the parent's own.
+   */
+  constructor(
+    looks: readonly ProcessLook[],
+    beganTicks: number,
+    unseen: Readonly<Record<string, string>> = {},
+  ) {
     this.#beganTicks = beganTicks;
+    this.#unseen = unseen;
     this.#remember(looks);
   }
 
@@ -99,7 +108,9 @@ export class UsageAccounts {
     const seen = sum(inherited.map((child) => child.cpuSeconds + child.childrenCpuSeconds));
     // A child that nobody waited for is not in it: never less than nothing.
     const rest = Math.max(0, look.childrenCpuSeconds - (before?.childrenCpuSeconds ?? 0) - seen);
-    this.#account(inherited[0]?.group ?? look.group).cpuSeconds += rest;
+    if (rest === 0) return;
+    const heir = inherited[0]?.group ?? this.#unseen[look.group] ?? look.group;
+    this.#account(heir).cpuSeconds += rest;
   }
 
   #remember(looks: readonly ProcessLook[]): void {

@@ -66,6 +66,15 @@ describe('the CPU time of a group', () => {
     expect(cpu([parent(0)], [parent(0), withChildren], [parent(7)])).toEqual({ postgres: 7 });
   });
 
+  it('holds children that came and went unseen in the group that is named for them', () => {
+    const accounts = new UsageAccounts([parent(0, { group: 'bench' })], beganTicks, { bench: 'client' });
+    accounts.add([parent(2, { group: 'bench', cpuSeconds: 51 })]);
+    expect(accounts.usage()).toMatchObject([
+      { group: 'bench', cpuSeconds: 1 },
+      { group: 'client', cpuSeconds: 2, processes: 0, rssBytes: null },
+    ]);
+  });
+
   it('leaves a child of another group in that group when it ends', () => {
     const agent = (seconds: number) => parent(seconds, { group: 'agent' });
     expect(cpu([agent(1)], [agent(1), child(101, 4)], [agent(6)])).toEqual({ agent: 0, postgres: 5 });
