@@ -77,12 +77,12 @@ export class PeerUnderTest implements SystemUnderTest {
 
   async untilWhole(timeoutMs: number, signal: AbortSignal): Promise<number> {
     const startedMs = performance.now();
-    let missing: string | null = 'not looked at yet';
-    while (missing !== null) {
+    for (;;) {
       signal.throwIfAborted();
+      const missing = await this.#missing();
+      if (missing === null) break;
       if (performance.now() - startedMs > timeoutMs) throw new Error(`${this.name} is not whole: ${missing}`);
-      missing = await this.#missing();
-      if (missing !== null) await sleepMs(lookMs);
+      await sleepMs(lookMs);
     }
     return performance.now() - startedMs;
   }

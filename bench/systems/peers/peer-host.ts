@@ -3,7 +3,7 @@
  * systemd would. All of it can be killed at once, as a power cut would, and started again. It ends with the harness, however that ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeResult, succeeded } from '../../../adapters/postgres/host.ts';
@@ -78,9 +78,11 @@ export class PeerHost {
         })),
       ),
     );
+    // A copy: an unprivileged user may not be able to enter the checkout.
+    const script = this.write('host-init.py', readFileSync(initScript, 'utf8'));
     const log = openSync(join(this.folder, 'init.log'), 'a');
     try {
-      const init: ChildProcess = spawn(initInterpreter, ['-I', initScript, file, String(process.pid)], {
+      const init: ChildProcess = spawn(initInterpreter, ['-I', script, file, String(process.pid)], {
         cwd: this.folder,
         env: { ...this.env },
         stdio: ['ignore', log, log],
