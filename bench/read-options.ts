@@ -41,9 +41,13 @@ export function readCommandLine<Options extends object>(command: Command): Optio
 const modes: readonly SynchronousMode[] = ['off', 'on', 'strict'];
 
 export function readMode(value: string): SynchronousMode {
-  const mode = modes.find((known) => known === value);
-  if (mode === undefined) throw new InvalidOption('mode', value, `one of ${modes.join(', ')}`);
-  return mode;
+  return readOne('mode', value, modes);
+}
+
+export function readOne<Name extends string>(option: string, value: string, known: readonly Name[]): Name {
+  const found = known.find((name) => name === value);
+  if (found === undefined) throw new InvalidOption(option, value, `one of ${known.join(', ')}`);
+  return found;
 }
 
 /** Several with commas between them, each once, in the order of `known`; `all` is each of them. */
@@ -61,8 +65,7 @@ export const readModes = (value: string): SynchronousMode[] => readSome('modes',
 export type HostDriverName = 'loopback' | 'netns';
 
 export function readHosts(value: string): HostDriverName {
-  if (value !== 'loopback' && value !== 'netns') throw new InvalidOption('hosts', value, 'loopback or netns');
-  return value;
+  return readOne('hosts', value, ['loopback', 'netns']);
 }
 
 /** Those that can be done to such hosts by whoever runs this; `volumes` where hosts may be given some. */
@@ -78,12 +81,19 @@ export function possibleFaults(
   });
 }
 
-/** A number above zero; a seed must be whole. */
-export function readNumber(name: string, value: string, options: { whole?: boolean } = {}): number {
+/** A number above zero; where it must be whole, from `least` on (0 when it is left out). */
+export function readNumber(
+  name: string,
+  value: string,
+  { whole = false, least = 0 }: { readonly whole?: boolean; readonly least?: number } = {},
+): number {
   const number = Number(value);
-  const fits = options.whole === true ? Number.isSafeInteger(number) && number >= 0 : number > 0;
+  const fits = whole
+    ? Number.isSafeInteger(number) && number >= least
+    : Number.isFinite(number) && number > 0;
   if (value === '' || !fits) {
-    throw new InvalidOption(name, value, `a ${options.whole === true ? 'whole ' : ''}number`);
+    const takes = whole ? `a whole number${least > 0 ? `, at least ${least}` : ''}` : 'a number above 0';
+    throw new InvalidOption(name, value, takes);
   }
   return number;
 }

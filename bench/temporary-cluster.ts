@@ -5,6 +5,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { LatencyProfile } from '../local/aws/latency-profile.ts';
 import { ClusterHandle } from '../local/runtime/cluster-handle.ts';
 import type { SynchronousMode } from './history/check-losses.ts';
 import type { HostDriverName } from './read-options.ts';
@@ -22,6 +23,8 @@ export interface TemporaryClusterOptions {
   readonly lease?: { readonly ttlMs: number; readonly heartbeatMs: number };
   /** More keys of the cluster file. */
   readonly file?: Readonly<Record<string, unknown>>;
+  /** How late AWS answers; left out: at once. */
+  readonly latency?: LatencyProfile;
   /** Left out: `loopback`. */
   readonly hosts?: HostDriverName;
   readonly signal: AbortSignal;
@@ -49,6 +52,7 @@ export async function openTemporaryCluster(options: TemporaryClusterOptions): Pr
     const cluster = await ClusterHandle.bringUp({
       clusterFile,
       project: folder,
+      ...(options.latency === undefined ? {} : { latency: options.latency }),
       timeoutMs: upTimeoutMs,
       signal: options.signal,
       onProgress: options.onProgress ?? (() => undefined),

@@ -11,11 +11,12 @@ import { CliError, interruptedCode } from '../cli/cli-error.ts';
 import { clusterFolder, livingRuntime } from '../cli/cluster/cluster-folder.ts';
 import { cleanUp } from '../cli/cluster/runtime-process.ts';
 import { table } from '../cli/terminal.ts';
+import { budgets } from './budgets.ts';
 import { checkout } from './runtime/build-artifacts.ts';
 import { ClusterHandle } from './runtime/cluster-handle.ts';
 import { ContinuousWriter, lostWrites } from './runtime/continuous-writer.ts';
 import { writeJsonFile } from './runtime/json-file.ts';
-import { budgets, type MeasuredRun, runScenario, type Scenario, scenarios } from './scenarios.ts';
+import { type MeasuredRun, runScenario, type Scenario, scenarios } from './scenarios.ts';
 
 const clusterFile = join(checkout, 'examples', 'three-nodes.json');
 const folder = clusterFolder(checkout, 'main');
@@ -112,7 +113,7 @@ async function runAll(cluster: ClusterHandle, signal: AbortSignal): Promise<Run[
 
 function report(runs: readonly Run[]): string {
   const rows = runs.map((run) => {
-    const budget = budgets[run.scenario];
+    const budget = budgets.runtime[run.scenario];
     return [
       run.scenario,
       `${run.gapMs} ms`,
@@ -142,7 +143,7 @@ function report(runs: readonly Run[]): string {
 /** What did not work, in words. A budget that was missed is in the table; it is no failure of the scenario. */
 function shortcomings(runs: readonly Run[]): string[] {
   const missing = scenarios.filter((scenario) => !runs.some((run) => run.scenario === scenario));
-  const lossy = runs.filter((run) => run.lost > 0 && budgets[run.scenario].lost === 0);
+  const lossy = runs.filter((run) => run.lost > 0 && budgets.runtime[run.scenario].lost === 0);
   return [
     ...missing.map((scenario: Scenario) => `${scenario} was not measured`),
     ...lossy.map(({ scenario, lost }) => `${scenario} lost ${lost} acknowledged writes`),

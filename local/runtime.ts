@@ -1,7 +1,7 @@
 /**
  * The embedded runtime's process, one a cluster: AWS endpoints and hosts on this machine.
  *
- *   node local/runtime.ts run --file <cluster file> --folder <project> [--hosts <driver>] [--tied]   until SIGTERM or SIGINT
+ *   node local/runtime.ts run --file <cluster file> --folder <project> [--hosts <driver>] [--latency none|aws] [--tied]   until SIGTERM or SIGINT
  *   node local/runtime.ts end --cluster <name> --folder <project> [--remove-data] ends what a killed runtime left
  *
  * `--tied` brings it down when its standard input closes without a line `stay`. Killed, it leaves the hosts running; the next
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { sendSignal } from '../adapters/process.ts';
 import { type ClusterFolder, clusterFolder } from '../cli/cluster/cluster-folder.ts';
 import { parseClusterFile } from '../core/wire/parse-cluster-file.ts';
+import { readLatencyProfile } from './aws/latency-profile.ts';
 import { CannotStart, isTemporary, readClusterState } from './runtime/cluster-state.ts';
 import { type ControlHandler, openControl } from './runtime/control-server.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from './runtime/embedded-cluster.ts';
@@ -27,7 +28,15 @@ import { unmountVolumes } from './runtime/volume.ts';
 
 const alreadyRunningCode = 75;
 
-async function run(file: string, project: string, hosts: string | undefined, tied: boolean): Promise<number> {
+interface RunOptions {
+  readonly file: string;
+  readonly folder: string;
+  readonly hosts?: string | undefined;
+  readonly latency: string;
+  readonly tied: boolean;
+}
+
+async function run({ file, folder: project, hosts, latency, tied }: RunOptions): Promise<number> {
   const ending = new AbortController();
   const end = (reason: string) => ending.abort(new Ended(reason));
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => end(signal));
@@ -45,7 +54,7 @@ async function run(file: string, project: string, hosts: string | undefined, tie
   });
   if (control === null) return alreadyRunningCode;
   const report = startReport(folder, token);
-  const cluster = createEmbeddedCluster(folder, wanted, report);
+  const cluster = createEmbeddedCluster(folder, wanted, report, readLatencyProfile(latency));
   let failure: unknown = null;
   try {
     ending.signal.throwIfAborted();
@@ -165,6 +174,7 @@ const { positionals, values } = parseArgs({
     file: { type: 'string', default: '' },
     folder: { type: 'string', default: '' },
     hosts: { type: 'string' },
+    latency: { type: 'string', default: 'none' },
     cluster: { type: 'string', default: '' },
     tied: { type: 'boolean', default: false },
     'remove-data': { type: 'boolean', default: false },
@@ -172,7 +182,7 @@ const { positionals, values } = parseArgs({
 });
 const code =
   positionals[0] === 'run'
-    ? await run(values.file, values.folder, values.hosts, values.tied)
+    ? await run(values)
     : await end(values.cluster, values.folder, values['remove-data']);
 // Idle connections of clients that have done their work must not hold the process.
 process.exit(code);

@@ -20,15 +20,6 @@ export type Scenario = 'switchover' | 'host-killed' | 'postgres-killed';
 
 export const scenarios: readonly Scenario[] = ['switchover', 'host-killed', 'postgres-killed'];
 
-/** What the design allows on this runtime (heartbeat 0.5 s, ttl 2 s); null where it allows anything. */
-export const budgets: Readonly<
-  Record<Scenario, { readonly gapMs: number; readonly errors: number | null; readonly lost: number | null }>
-> = {
-  switchover: { gapMs: 150, errors: 0, lost: 0 },
-  'host-killed': { gapMs: 2500, errors: null, lost: null },
-  'postgres-killed': { gapMs: 400, errors: null, lost: null },
-};
-
 /** Durations in milliseconds. */
 export interface MeasuredRun {
   readonly scenario: Scenario;

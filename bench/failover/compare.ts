@@ -2,6 +2,7 @@
  * A comparison: in each mode all systems come up side by side, and every planned run is made in turn. What a run shows, or why it
  * failed, is kept; a system that failed one is brought up anew for its next.
  */
+import type { LatencyProfile } from '../../local/aws/latency-profile.ts';
 import type { SynchronousMode } from '../history/check-losses.ts';
 import type { HostDriverName } from '../read-options.ts';
 import type {
@@ -22,6 +23,7 @@ export interface WantedComparison extends ClientOptions {
   readonly rounds: number;
   readonly awayMs: number;
   readonly hosts: HostDriverName;
+  readonly latency: LatencyProfile;
 }
 
 export interface RunId {
@@ -46,6 +48,8 @@ export interface Comparison {
   readonly versions: Readonly<Record<string, string>>;
   /** What was asked for and could not take part, and why. */
   readonly notes: readonly string[];
+  /** A system that should have come up did not. */
+  readonly failed: boolean;
 }
 
 /** A system with what it takes to bring it up anew. */
@@ -61,30 +65,22 @@ type Say = (line: string) => void;
 /** Throws the signal's reason when that is aborted; everything is down then. */
 export async function compare(wanted: WantedComparison, signal: AbortSignal, say: Say): Promise<Comparison> {
   const runs: Run[] = [];
-  const settings: Record<string, string | number | boolean> = {};
-  const versions: Record<string, string> = {};
-  const notes = new Set<string>();
+  const taking: TakingPart = { settings: {}, versions: {}, notes: new Set(), failed: false };
   for (const mode of wanted.modes) {
     const slots: Slot[] = [];
     try {
       for (const maker of wanted.makers) {
-        const why = cannotTakePart(maker, { mode, hosts: wanted.hosts });
-        if (why !== null) {
-          notes.add(why);
-          say(why);
-          continue;
-        }
-        say(`bringing up ${maker.name}, mode ${mode}`);
-        const slot = await openSlot(maker, {
-          mode,
-          hosts: wanted.hosts,
-          signal,
-          onProgress: () => undefined,
-        });
+        const { hosts, latency } = wanted;
+        const slot = await openSlot(
+          maker,
+          { mode, hosts, latency, signal, onProgress: () => undefined },
+          taking,
+          say,
+        );
+        if (slot === null) continue;
         slots.push(slot);
-        Object.assign(versions, slot.open?.versions);
-        for (const [name, value] of Object.entries(slot.open?.settings ?? {}))
-          settings[`${maker.name}: ${name}`] = value;
+        for (const what of absentFrom(slot, wanted))
+          taking.notes.add(`${slot.name} was opened without ${what}.`);
       }
       for (const planned of planRuns(slots, wanted.scenarios, wanted.paths, wanted.rounds)) {
         signal.throwIfAborted();
@@ -98,7 +94,56 @@ export async function compare(wanted: WantedComparison, signal: AbortSignal, say
       for (const { open } of slots) await open?.close(false);
     }
   }
-  return { wanted, runs, settings, versions, notes: [...notes] };
+  const { settings, versions, notes, failed } = taking;
+  return { wanted, runs, settings, versions, notes: [...notes], failed };
+}
+
+/** The scenarios and paths that were asked for and that it does not have as it was opened. */
+function absentFrom(slot: Slot, { scenarios, paths }: WantedComparison): string[] {
+  return [
+    ...scenarios.filter((scenario) => !slot.scenarios.has(scenario)),
+    ...paths.filter((path) => slot.paths[path] === undefined).map((path) => `the path ${path}`),
+  ];
+}
+
+/** What is gathered while systems come up. */
+interface TakingPart {
+  readonly settings: Record<string, string | number | boolean>;
+  readonly versions: Record<string, string>;
+  readonly notes: Set<string>;
+  failed: boolean;
+}
+
+/** Null when it does not take part; the rest goes on, and a note says why. */
+async function openSlot(
+  maker: SystemMaker,
+  how: OpenSystem,
+  taking: TakingPart,
+  say: Say,
+): Promise<Slot | null> {
+  const leaveOut = (why: string) => {
+    taking.notes.add(why);
+    say(why);
+    return null;
+  };
+  const why = cannotTakePart(maker, how);
+  if (why !== null) return leaveOut(why);
+  say(`bringing up ${maker.name}, mode ${how.mode}`);
+  try {
+    const open = await maker.open(how);
+    Object.assign(taking.versions, open.versions);
+    for (const [name, value] of Object.entries(open.settings)) {
+      const key = `${maker.name}: ${name}`;
+      const differs = taking.settings[key] !== undefined && taking.settings[key] !== value;
+      taking.settings[differs ? `${key} (mode ${how.mode})` : key] = value;
+    }
+    const { scenarios, paths } = open;
+    return { name: maker.name, scenarios, paths, open, reopen: () => maker.open(how) };
+  } catch (error) {
+    how.signal.throwIfAborted();
+    taking.failed = true;
+    return leaveOut(`${maker.name}, mode ${how.mode}, did not come up: ${wordsOf(error)}`);
+  }
 }
 
 function cannotTakePart(maker: SystemMaker, how: Pick<OpenSystem, 'mode' | 'hosts'>): string | null {
@@ -108,12 +153,6 @@ function cannotTakePart(maker: SystemMaker, how: Pick<OpenSystem, 'mode' | 'host
   }
   const refusal = maker.refuses(how);
   return refusal === null ? null : `${maker.name} was left out: ${refusal}`;
-}
-
-async function openSlot(maker: SystemMaker, how: OpenSystem): Promise<Slot> {
-  const open = await maker.open(how);
-  const { scenarios, paths } = open;
-  return { name: maker.name, scenarios, paths, open, reopen: () => maker.open(how) };
 }
 
 async function attempt(
@@ -132,7 +171,7 @@ async function attempt(
     slot.open = null;
     await failed?.close(!signal.aborted && process.env['LEASEHOLD_KEEP_SANDBOX'] !== undefined);
     signal.throwIfAborted();
-    return { ...id, outcome: 'failed', why: error instanceof Error ? error.message : String(error) };
+    return { ...id, outcome: 'failed', why: wordsOf(error) };
   }
 }
 
@@ -141,4 +180,8 @@ function lineOf(run: Run): string {
   if (run.outcome === 'failed') return `${name} FAILED: ${run.why}`;
   const { gapMs, errors, lost, redundantAfterMs } = run.measured;
   return `${name} gap ${gapMs} ms, ${errors} errors, ${lost} lost, redundant after ${redundantAfterMs} ms`;
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

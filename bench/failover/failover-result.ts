@@ -1,63 +1,75 @@
 /** The figures of a comparison as tables and plots, and the runs themselves beside them. Pure. */
-import { spreadOf } from '../measure/statistics.ts';
-import type { BenchResult, CellValue, Table } from '../report/bench-result.ts';
+import type { BudgetProfile } from '../../local/budgets.ts';
+import { LatencyRecorder } from '../measure/latency-recorder.ts';
+import type { BenchResult } from '../report/bench-result.ts';
+import { cellsOf } from './cells.ts';
 import type { Comparison, Run } from './compare.ts';
+import { failedRunsTable, gapBars, gapTable } from './gap-table.ts';
+import { latencyPlots, latencyTable, timelinePlots } from './latency-figures.ts';
+import { eventTable, stepTable } from './time-tables.ts';
 
-export function failoverResult(
-  comparison: Comparison,
-  context: Pick<BenchResult, 'madeAt' | 'command' | 'commit' | 'machine'>,
-): BenchResult {
+type Context = Pick<BenchResult, 'madeAt' | 'command' | 'commit' | 'machine'>;
+
+export function failoverResult(comparison: Comparison, context: Context): BenchResult {
   const { wanted, runs, settings, notes } = comparison;
-  const { rate, clients, rounds, awayMs, hosts } = wanted;
+  const { rate, clients, rounds, awayMs, hosts, latency } = wanted;
+  const profile: BudgetProfile = latency === 'aws' ? 'aws' : 'runtime';
+  const cells = cellsOf(runs);
+  // The first path is the one that was asked for first, or the endpoint.
+  const shown = cells.filter(({ path }) => path === wanted.paths[0]);
   return {
     ...context,
     suite: 'failover',
-    settings: { rate, clients, runs: rounds, 'store away ms': awayMs, hosts, ...settings },
-    tables: [gapTable(runs)],
-    plots: [],
-    notes,
-    raw: runs,
+    settings: {
+      'writes a second': rate,
+      clients,
+      'runs of each': rounds,
+      'store away': `${awayMs / 1000} s`,
+      hosts,
+      latency,
+      ...settings,
+    },
+    tables: [
+      gapTable(cells, profile),
+      failedRunsTable(cells),
+      latencyTable(cells),
+      stepTable(cells),
+      eventTable(cells),
+    ].filter((table) => table !== null),
+    plots: [...gapBars(cells), ...timelinePlots(shown), ...latencyPlots(shown)],
+    notes: [...notes, ...notesOn(runs)],
+    raw: runs.map(rawRun),
   };
 }
 
-const keyOfGroup = ({ scenario, mode, path, system }: Run) => [scenario, mode, path, system].join('\n');
+/** What a reader must know of these runs before believing a median. */
+function notesOn(runs: readonly Run[]): string[] {
+  const measured = runs.flatMap((run) => (run.outcome === 'measured' ? [{ ...run, ...run.measured }] : []));
+  const name = ({ system, scenario, path, mode, round }: (typeof measured)[number]) =>
+    `${system}, ${scenario}, mode ${mode}, ${path}, run ${round}`;
+  return [
+    ...measured
+      .filter(({ recoveredByItself }) => !recoveredByItself)
+      .map((run) => `Clients could not write before the blow was taken back: ${name(run)}.`),
+    ...measured
+      .filter(({ errorsBefore }) => errorsBefore > 0)
+      .map((run) => `${run.errorsBefore} errors before the blow: ${name(run)}.`),
+    ...measured.flatMap((run) =>
+      run.violations.map((words) => `The table is not what clients were told, ${name(run)}: ${words}.`),
+    ),
+  ];
+}
 
-function gapTable(runs: readonly Run[]): Table {
-  const groups = [...Map.groupBy(runs, keyOfGroup).values()];
+/** Thousands of latencies are kept as their percentiles. */
+function rawRun(run: Run): unknown {
+  if (run.outcome === 'failed') return run;
+  const { latenciesBeforeMs, latenciesDuringMs, ...measured } = run.measured;
   return {
-    title: 'Longest gap',
-    explanation:
-      'The longest time without any acknowledged write, over all clients: one row a scenario, mode, path and system.',
-    columns: [
-      { name: 'scenario' },
-      { name: 'mode' },
-      { name: 'path' },
-      { name: 'system' },
-      { name: 'median gap', unit: 'ms' },
-      { name: 'lowest', unit: 'ms' },
-      { name: 'highest', unit: 'ms' },
-      { name: 'errors' },
-      { name: 'lost' },
-      { name: 'failed runs' },
-    ],
-    rows: groups.flatMap((group) => {
-      const [first] = group;
-      if (first === undefined) return [];
-      const measured = group.flatMap((run) => (run.outcome === 'measured' ? [run.measured] : []));
-      const gap = spreadOf(measured.map(({ gapMs }) => gapMs));
-      const row: CellValue[] = [
-        first.scenario,
-        first.mode,
-        first.path,
-        first.system,
-        gap?.median ?? null,
-        gap?.low ?? null,
-        gap?.high ?? null,
-        spreadOf(measured.map(({ errors }) => errors))?.median ?? null,
-        measured.length === 0 ? null : measured.reduce((sum, { lost }) => sum + lost, 0),
-        group.length - measured.length,
-      ];
-      return [row];
-    }),
+    ...run,
+    measured: {
+      ...measured,
+      latenciesBefore: new LatencyRecorder(latenciesBeforeMs).points(),
+      latenciesDuring: new LatencyRecorder(latenciesDuringMs).points(),
+    },
   };
 }

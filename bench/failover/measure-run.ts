@@ -8,7 +8,13 @@ import { checkRows, keyOf } from '../history/check-rows.ts';
 import type { Row } from '../history/history.ts';
 import { endQuietly } from '../measure/connect-in-order.ts';
 import { OpenLoopClients } from '../measure/open-loop-clients.ts';
-import type { PathName, Scenario, Strike, SystemUnderTest } from '../systems/system-under-test.ts';
+import type {
+  PathName,
+  Scenario,
+  Strike,
+  SystemHistory,
+  SystemUnderTest,
+} from '../systems/system-under-test.ts';
 import { duringMs, type RunFigures, runFigures } from './run-figures.ts';
 
 export interface ClientOptions {
@@ -40,13 +46,17 @@ export interface MeasuredRun extends RunFigures {
   readonly primaryBefore: string;
   readonly primaryAfter: string;
   readonly errorTexts: readonly string[];
+  /** Null where the system keeps none. */
+  readonly history: SystemHistory | null;
 }
 
 export const wholeTimeoutMs = 180_000;
 /** Clients are connected by then. */
 const warmUpMs = 700;
 const ordinaryMs = 2_000;
-/** The blow is not taken back earlier, though clients write: it may take a system so long to notice. */
+/** Of these there is nothing to take back: one may look at once whether the system is whole. */
+const mendsItself: ReadonlySet<Scenario> = new Set(['switchover', 'postgres-killed', 'agent-killed']);
+/** Others are not taken back earlier, though clients write: it may take a system so long to notice. */
 const leastHeldMs = 3_000;
 const recoverTimeoutMs = 120_000;
 const lookMs = 50;
@@ -72,11 +82,12 @@ export async function measureRun(system: SystemUnderTest, options: RunOptions): 
     const fromMs = performance.now();
     await pause(ordinaryMs, signal);
     const primaryBefore = await system.primary();
-    const struckMs = performance.now();
+    const askedMs = performance.now();
     const strike = await system.strike(scenario, signal);
+    const struckMs = strike.atMs ?? askedMs;
+    const struck = new Date(Date.now() - (performance.now() - struckMs));
     const recoveredByItself = await hold(strike, clients, { ...options, struckMs });
-    await system.untilWhole(wholeTimeoutMs, signal);
-    const redundantAfterMs = Math.round(performance.now() - struckMs);
+    const redundantAfterMs = Math.round((await wholeForGood(system, signal)) - struckMs);
     await pause(Math.max(ordinaryMs, struckMs + duringMs - performance.now()), signal);
     await clients.stop();
     const toMs = performance.now();
@@ -93,6 +104,7 @@ export async function measureRun(system: SystemUnderTest, options: RunOptions): 
       primaryBefore,
       primaryAfter,
       errorTexts: clients.errorTexts,
+      history: (await system.historySince?.(struck)) ?? null,
     };
   } finally {
     const stopped = clients.stop();
@@ -107,6 +119,10 @@ async function hold(
   clients: OpenLoopClients,
   { scenario, awayMs, signal, struckMs }: RunOptions & { readonly struckMs: number },
 ): Promise<boolean> {
+  if (mendsItself.has(scenario)) {
+    await strike.undo();
+    return true;
+  }
   try {
     const leastMs = scenario === 'store-away' ? awayMs : leastHeldMs;
     const mostMs = scenario === 'store-away' ? awayMs : recoverTimeoutMs;
@@ -118,6 +134,36 @@ async function hold(
     }
   } finally {
     await strike.undo();
+  }
+}
+
+/** A system that is whole stays so for this long; one that has not noticed yet would not. */
+const staysWholeMs = 3_000;
+const wholeLookMs = 500;
+
+/** From when on it is whole for good. Throws what is missing when that takes too long. */
+async function wholeForGood(system: SystemUnderTest, signal: AbortSignal): Promise<number> {
+  const untilMs = performance.now() + wholeTimeoutMs;
+  for (;;) {
+    await system.untilWhole(Math.max(0, untilMs - performance.now()), signal);
+    const sinceMs = performance.now();
+    let whole = true;
+    while (whole && performance.now() - sinceMs < staysWholeMs) {
+      await pause(wholeLookMs, signal);
+      whole = await isWhole(system, signal);
+    }
+    if (whole) return sinceMs;
+    if (performance.now() > untilMs) throw new Error(`${system.name} is whole and is not again and again`);
+  }
+}
+
+async function isWhole(system: SystemUnderTest, signal: AbortSignal): Promise<boolean> {
+  try {
+    await system.untilWhole(0, signal);
+    return true;
+  } catch {
+    signal.throwIfAborted();
+    return false;
   }
 }
 

@@ -10,14 +10,19 @@ export interface RunTimes {
 }
 
 export interface RunFigures {
-  /** The longest time in which no client at all had a write acknowledged. */
+  /** The longest time in which no client at all had a write acknowledged, of those that ended after the blow. */
   readonly gapMs: number;
-  /** Writes that failed or whose outcome is unknown, and connections that were refused. */
+  /** When it began and ended, counted from the blow. */
+  readonly gapFromMs: number;
+  readonly gapToMs: number;
+  /** From the blow on: writes that failed or whose outcome is unknown, and connections that were refused. */
   readonly errors: number;
+  /** Before the blow there should be none. */
+  readonly errorsBefore: number;
   readonly acknowledged: number;
   /** Of writes that were due before the blow, counted from when they were due. */
   readonly latenciesBeforeMs: readonly number[];
-  /** Of writes that were due within `duringMs` after the blow. */
+  /** Of writes that were due within `duringMs` from the beginning of the gap, or from the blow where that is later. */
   readonly latenciesDuringMs: readonly number[];
   /** Acknowledged writes over time, from the blow on in both directions. */
   readonly timeline: { readonly startMs: number; readonly binMs: number; readonly counts: readonly number[] };
@@ -37,13 +42,19 @@ export function runFigures(appends: readonly Append[], times: RunTimes): RunFigu
     appends.filter(({ dueMs, client }) => client !== 0 && dueMs >= fromMs),
     toMs,
   );
+  const gap = longestGap(acknowledged, times);
+  const duringFromMs = Math.max(struckMs, gap.fromMs);
+  const errors = within.filter(({ outcome }) => outcome !== 'acknowledged');
   return {
-    gapMs: Math.round(longestGap(acknowledged, fromMs, toMs)),
-    errors: within.length - acknowledged.length,
+    gapMs: Math.round(gap.toMs - gap.fromMs),
+    gapFromMs: Math.round(gap.fromMs - struckMs),
+    gapToMs: Math.round(gap.toMs - struckMs),
+    errors: errors.filter(({ endedMs }) => endedMs >= struckMs).length,
+    errorsBefore: errors.filter(({ endedMs }) => endedMs < struckMs).length,
     acknowledged: acknowledged.length,
     latenciesBeforeMs: waited.filter(({ dueMs }) => dueMs < struckMs - quietMs).map(({ ms }) => ms),
     latenciesDuringMs: waited
-      .filter(({ dueMs }) => dueMs >= struckMs && dueMs < struckMs + duringMs)
+      .filter(({ dueMs }) => dueMs >= duringFromMs && dueMs < duringFromMs + duringMs)
       .map(({ ms }) => ms),
     timeline: timelineOf(acknowledged, times),
   };
@@ -52,14 +63,15 @@ export function runFigures(appends: readonly Append[], times: RunTimes): RunFigu
 /** Writes that are due so shortly before the blow may still be under way at it. */
 const quietMs = 100;
 
-function longestGap(acknowledged: readonly Append[], fromMs: number, toMs: number): number {
+function longestGap(acknowledged: readonly Append[], { fromMs, struckMs, toMs }: RunTimes) {
   let last = fromMs;
-  let longest = 0;
-  for (const { endedMs } of acknowledged) {
-    longest = Math.max(longest, endedMs - last);
-    last = endedMs;
+  let longest = { fromMs: struckMs, toMs: struckMs };
+  for (const endMs of [...acknowledged.map(({ endedMs }) => endedMs), toMs]) {
+    if (endMs >= struckMs && endMs - last > longest.toMs - longest.fromMs)
+      longest = { fromMs: last, toMs: endMs };
+    last = endMs;
   }
-  return Math.max(longest, toMs - last);
+  return longest;
 }
 
 /**

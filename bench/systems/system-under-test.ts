@@ -3,6 +3,7 @@
  * until it is whole again. Leasehold and its peers each stand behind this, so that a suite does the same to all of them and
  * differs by nothing but what the system does about it.
  */
+import type { LatencyProfile } from '../../local/aws/latency-profile.ts';
 import type { SynchronousMode } from '../history/check-losses.ts';
 import type { HostDriverName } from '../read-options.ts';
 
@@ -46,11 +47,20 @@ export type PathName = (typeof pathNames)[number];
 /** The DSNs of a path, tried in order; more than one only for `multi-host`. A path that a system does not have is missing. */
 export type Paths = Readonly<Partial<Record<PathName, readonly string[]>>>;
 
-/** How long an operation took, step by step, by the system's own history. */
+/** How long an operation took, by the system's own history. */
 export interface OperationTimes {
   readonly kind: 'switchover' | 'failover';
   readonly ms: number;
-  readonly steps: readonly { readonly step: string; readonly ms: number }[];
+  /** One after another. */
+  readonly steps: readonly { readonly name: string; readonly ms: number }[];
+  /** What hosts did in them, side by side: each kind once, with the time of the host that took longest. */
+  readonly actions: readonly { readonly name: string; readonly ms: number }[];
+}
+
+/** What a system has written down of the time since a blow, oldest first. */
+export interface SystemHistory {
+  readonly operations: readonly OperationTimes[];
+  readonly events: readonly { readonly name: string; readonly afterMs: number }[];
 }
 
 export interface SystemUnderTest {
@@ -65,7 +75,7 @@ export interface SystemUnderTest {
   readonly paths: Paths;
   /**
    * Waits for a primary that is open for writes, two standbys that stream from it (in synchronous mode the synchronous ones in force), and a way in for
-   * clients. Does what an operator would where the system needs one. The milliseconds it took; throws what is missing when the time is up.
+   * clients. Does what an operator would where the system needs one. The milliseconds it took; throws what is missing when the time is up (0: looks once).
    */
   untilWhole(timeoutMs: number, signal: AbortSignal): Promise<number>;
   /** The node that is primary; throws when there is none. */
@@ -77,13 +87,15 @@ export interface SystemUnderTest {
    * says that another node is primary. Throws when it could not be done; then nothing is left to undo.
    */
   strike(scenario: Scenario, signal: AbortSignal): Promise<Strike>;
-  /** Operations that ended since the last call, oldest first; left out where the system keeps no such history. */
-  endedOperations?(): Promise<readonly OperationTimes[]>;
+  /** On a whole system: all that ended since then. Left out where the system keeps no such history. */
+  historySince?(struck: Date): Promise<SystemHistory>;
   /** Ends every process; `keep` leaves logs and data, and says where. Also after a failed `strike`. */
   close(keep: boolean): Promise<void>;
 }
 
 export interface Strike {
+  /** When it was done, by `performance.now()`; left out: when it was asked for. */
+  readonly atMs?: number;
   /** Takes it back: starts what stays down, continues what was stopped, brings back what is away. Must be called, also after an abort. */
   undo(): Promise<void>;
 }
@@ -91,6 +103,8 @@ export interface Strike {
 export interface OpenSystem {
   readonly mode: SynchronousMode;
   readonly hosts: HostDriverName;
+  /** How late AWS answers; nothing to a system that does not use it. */
+  readonly latency: LatencyProfile;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
 }

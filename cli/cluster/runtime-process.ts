@@ -34,18 +34,31 @@ export interface RuntimeStart {
   readonly clusterFile: string;
   /** In place of what the cluster file says. */
   readonly hosts?: HostDriverName | undefined;
+  /** How late AWS answers: the name of a latency profile of the runtime. */
+  readonly latency?: string | undefined;
   /** The runtime goes down when this process ends, however it ends. */
   readonly tied: boolean;
 }
 
 /** Spawns the runtime; whether it comes up is for `waitUntilWhole`. */
-export function startRuntime({ folder, project, clusterFile, hosts, tied }: RuntimeStart): ChildProcess {
+export function startRuntime({
+  folder,
+  project,
+  clusterFile,
+  hosts,
+  latency,
+  tied,
+}: RuntimeStart): ChildProcess {
   mkdirSync(folder.path, { recursive: true });
   const size = statSync(folder.log, { throwIfNoEntry: false })?.size ?? 0;
   if (size > logLimitBytes) renameSync(folder.log, `${folder.log}.1`);
   const log = openSync(folder.log, 'a', 0o600);
-  const driver = hosts === undefined ? [] : ['--hosts', hosts];
-  const args = ['run', '--file', clusterFile, '--folder', project, ...driver, ...(tied ? ['--tied'] : [])];
+  const options = [
+    ...(hosts === undefined ? [] : ['--hosts', hosts]),
+    ...(latency === undefined ? [] : ['--latency', latency]),
+    ...(tied ? ['--tied'] : []),
+  ];
+  const args = ['run', '--file', clusterFile, '--folder', project, ...options];
   const child = spawn(process.execPath, [runtimeScript, ...args], {
     cwd: project,
     detached: true,

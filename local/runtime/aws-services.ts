@@ -13,6 +13,7 @@ import { openDynamoDb } from '../aws/dynamodb.ts';
 import { applicationOf, meterDynamoDb } from '../aws/dynamodb-usage.ts';
 import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
 import { createLambdaRunner, type LambdaRunner } from '../aws/lambda.ts';
+import { type LatencyProfile, latencyOf } from '../aws/latency-profile.ts';
 import { runSchedules } from '../aws/schedule.ts';
 import { type AwsServer, startAwsServer } from '../aws/server.ts';
 import { openSsm } from '../aws/ssm.ts';
@@ -26,6 +27,7 @@ export interface AwsOptions {
   /** Tables, executions, commands and instances are kept below it. */
   readonly folder: string;
   readonly port: number;
+  readonly latency: LatencyProfile;
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
   readonly hosts: readonly { readonly id: string; readonly instanceId: string; readonly address: string }[];
   readonly hostDriver: HostDriver;
@@ -56,6 +58,7 @@ const securityGroups = [
 
 export async function startAws(options: AwsOptions): Promise<Aws> {
   const { stack, folder, log } = options;
+  const delayMs = latencyOf(options.latency);
   const place = { region: stack.region, accountId: stack.accountId };
   const dynamoDb = await openDynamoDb({ folder: join(folder, 'dynamodb'), ...place });
   await dynamoDb.createTables(stack.tables);
@@ -91,7 +94,10 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   const stepFunctions = createStepFunctions({
     stateMachines: stack.stateMachines,
     folder: join(folder, 'step-functions'),
-    invokeTask: whileTheyAreThere(invokeFunction(lambda), (service) => server.away(service) !== null),
+    invokeTask: late(
+      delayMs,
+      whileTheyAreThere(invokeFunction(lambda), (service) => server.away(service) !== null),
+    ),
     ...place,
     onEvent: (_executionArn, { type }) =>
       usage.add({ service: 'states', operation: type, what: '', who: '' }),
@@ -99,6 +105,7 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   });
   const server = await startAwsServer({
     port: options.port,
+    delayMs,
     dynamoDb: meterDynamoDb(dynamoDb, usage),
     lambda,
     stepFunctions: { handle: (operation, input) => stepFunctions.handle(operation, input) },
@@ -156,6 +163,15 @@ export function whileTheyAreThere(
   return async (task) => {
     while (isAway('states')) await sleepMs(outageLookMs);
     if (isAway('lambda')) throw new AslTaskError('Lambda.ServiceException', 'Lambda is away');
+    return invoke(task);
+  };
+}
+
+/** A task takes Step Functions a transition and Lambda an invocation more. */
+function late(delayMs: ReturnType<typeof latencyOf>, invoke: InvokeTask): InvokeTask {
+  return async (task) => {
+    const ms = delayMs('states', 'Transition') + delayMs('lambda', 'Invoke');
+    if (ms > 0) await sleepMs(ms);
     return invoke(task);
   };
 }

@@ -22,6 +22,7 @@ import {
 } from '../../cli/cluster/runtime-process.ts';
 import { type HostDriverName, parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import type { AwayMode, ServiceName } from '../aws/away.ts';
+import type { LatencyProfile } from '../aws/latency-profile.ts';
 import type { UsageLine } from '../aws/usage-meter.ts';
 import { sendControl } from './control-server.ts';
 import { readJsonFile } from './json-file.ts';
@@ -33,6 +34,8 @@ export interface BringUp {
   readonly clusterFile: string;
   /** In place of what the cluster file says. */
   readonly hosts?: HostDriverName;
+  /** How late AWS answers; left out: at once. */
+  readonly latency?: LatencyProfile;
   /** In whose `.leasehold/` the cluster is kept. */
   readonly project: string;
   readonly timeoutMs: number;

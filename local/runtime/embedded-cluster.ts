@@ -11,6 +11,7 @@ import { describeMissing, findInstallation } from '../../adapters/postgres/find-
 import { findProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
+import type { LatencyProfile } from '../aws/latency-profile.ts';
 import { readStack, type Stack } from '../aws/template.ts';
 import type { UsageLine } from '../aws/usage-meter.ts';
 import { type Aws, isolatedGroupId, startAws } from './aws-services.ts';
@@ -56,6 +57,7 @@ export function createEmbeddedCluster(
   folder: ClusterFolder,
   file: ClusterFile,
   report: RuntimeReport,
+  latency: LatencyProfile = 'none',
 ): EmbeddedCluster {
   const hosts = new Map<string, Host>();
   const undo: (() => Promise<void> | void)[] = [];
@@ -84,6 +86,7 @@ export function createEmbeddedCluster(
         folder,
         file,
         report,
+        latency,
         hosts,
         onAws,
         onNetwork,
@@ -149,6 +152,7 @@ interface Starting {
   readonly folder: ClusterFolder;
   readonly file: ClusterFile;
   readonly report: RuntimeReport;
+  readonly latency: LatencyProfile;
   readonly hosts: Map<string, Host>;
   readonly onAws: (started: Aws) => void;
   readonly onNetwork: (opened: ReturnType<EmbeddedCluster['network']>) => void;
@@ -204,6 +208,7 @@ async function start(starting: Starting): Promise<void> {
     stack,
     folder: folder.aws,
     port: state.awsPort,
+    latency: starting.latency,
     credentials: { accessKeyId, secretAccessKey },
     hosts: [...hosts.values()].map(({ id, instanceId }) => ({
       id,
