@@ -37,8 +37,9 @@ export function agentTable(cells: readonly Cell[]): Table {
           cell.workload === workload &&
           cell.clients === clients,
       );
-      const ratio = spreadOf(ratiosOf(withAgent, without));
-      const verdict = ratio === null ? null : judgeAgent(ratio);
+      const ratios = ratiosOf(withAgent, without);
+      const ratio = spreadOf(ratios);
+      const judgement = judgeAgent(ratios);
       return [
         [
           mode,
@@ -49,8 +50,8 @@ export function agentTable(cells: readonly Cell[]): Table {
           ratio?.median ?? null,
           ratio?.low ?? null,
           ratio?.high ?? null,
-          verdict?.verdict ?? null,
-          verdict === null ? null : verdict.sure ? 'yes' : 'no: noise is larger than the difference',
+          judgement?.verdict ?? null,
+          judgement?.agreement ?? null,
         ],
       ];
     }),

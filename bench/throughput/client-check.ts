@@ -1,5 +1,6 @@
 /** Whether a figure says something of the database or of the client that asked it. Pure. */
 import type { MachineUsage } from '../measure/process-usage.ts';
+import { spreadOf } from '../measure/statistics.ts';
 
 /**
  * `client`: its threads were busy nearly all of the time, so that it could not have asked for more. `machine`: no core of the machine that
@@ -41,11 +42,21 @@ export type AgentVerdict = 'met' | 'not met';
 
 export const agentBudget = 0.98;
 
-/** Of the ratios of pairs of runs, with the agent to without it. `sure`: no pair of runs says otherwise. */
-export function judgeAgent(ratio: { readonly median: number; readonly low: number; readonly high: number }): {
+/** Fewer pairs of runs cannot show that they agree. */
+const leastPairs = 3;
+
+export interface AgentJudgement {
   readonly verdict: AgentVerdict;
-  readonly sure: boolean;
-} {
-  const verdict = ratio.median >= agentBudget ? 'met' : 'not met';
-  return { verdict, sure: verdict === 'met' ? ratio.low >= agentBudget : ratio.high < agentBudget };
+  /** Whether enough pairs of runs say so, and none says otherwise. */
+  readonly agreement: 'yes' | 'no: noise is larger than the difference' | 'no: too few runs';
+}
+
+/** Of the ratios of pairs of runs, with the agent to without it. Null without any. */
+export function judgeAgent(ratios: readonly number[]): AgentJudgement | null {
+  const spread = spreadOf(ratios);
+  if (spread === null) return null;
+  const verdict = spread.median >= agentBudget ? 'met' : 'not met';
+  if (ratios.length < leastPairs) return { verdict, agreement: 'no: too few runs' };
+  const agree = verdict === 'met' ? spread.low >= agentBudget : spread.high < agentBudget;
+  return { verdict, agreement: agree ? 'yes' : 'no: noise is larger than the difference' };
 }

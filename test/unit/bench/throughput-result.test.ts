@@ -135,10 +135,15 @@ function cell(path: string, run: number, outcome: number | string, more: Partial
 }
 
 describe('the verdict on the agent', () => {
-  it('is by the median, and sure only where every pair of runs agrees', () => {
-    expect(judgeAgent({ median: 0.99, low: 0.985, high: 1.01 })).toEqual({ verdict: 'met', sure: true });
-    expect(judgeAgent({ median: 0.99, low: 0.95, high: 1.01 })).toEqual({ verdict: 'met', sure: false });
-    expect(judgeAgent({ median: 0.9, low: 0.88, high: 0.97 })).toEqual({ verdict: 'not met', sure: true });
+  it('is by the median, and sure only where three pairs of runs or more agree', () => {
+    expect(judgeAgent([0.985, 0.99, 1.01])).toEqual({ verdict: 'met', agreement: 'yes' });
+    expect(judgeAgent([0.95, 0.99, 1.01])).toEqual({
+      verdict: 'met',
+      agreement: 'no: noise is larger than the difference',
+    });
+    expect(judgeAgent([0.88, 0.9, 0.97])).toEqual({ verdict: 'not met', agreement: 'yes' });
+    expect(judgeAgent([1.2, 1.2])).toEqual({ verdict: 'met', agreement: 'no: too few runs' });
+    expect(judgeAgent([])).toBeNull();
   });
 
   it('compares the two of one run, and leaves out a run that lacks one', () => {
@@ -150,7 +155,7 @@ describe('the verdict on the agent', () => {
       cell('direct', 2, 500, without),
       cell('both', 1, 1),
     ]);
-    expect(rows).toEqual([['off', 'tpcb', 8, 990, 750, 0.99, 0.99, 0.99, 'met', 'yes']]);
+    expect(rows).toEqual([['off', 'tpcb', 8, 990, 750, 0.99, 0.99, 0.99, 'met', 'no: too few runs']]);
   });
 });
 
