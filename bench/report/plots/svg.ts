@@ -50,7 +50,7 @@ export function drawSvg(id: string, drawing: Drawing): string {
   }
 }
 
-/** Ids become the page's, and what only matters under a script of ECharts goes. */
+/** Ids become the page's, whatever was drawn before, and what only matters under a script of ECharts goes. */
 function embed(id: string, { width, height, title, description }: Drawing, svg: string): string {
   const inner = svg
     .replace(/^<svg[^>]*>/, '')
@@ -58,7 +58,7 @@ function embed(id: string, { width, height, title, description }: Drawing, svg: 
     .replaceAll(/<style\s*>[\s\S]*?<\/style>/g, '')
     .replaceAll(/<rect [^>]*fill="none"><\/rect>\n?/g, '')
     .replaceAll(/ (?:class|ecmeta_\w+|pointer-events)="[^"]*"/g, '')
-    .replaceAll(/(id="|url\(#)(zr)/g, `$1${id}-$2`);
+    .replaceAll(/(id="|url\(#)zr\d+/g, `$1${id}`);
   return [
     `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-labelledby="${id}-title ${id}-desc">`,
     `<title id="${id}-title">${escapeHtml(title)}</title><desc id="${id}-desc">${escapeHtml(description)}</desc>`,

@@ -41,6 +41,10 @@ describe('the page', () => {
     expect(page).toContain('default-src &#39;none&#39;');
   });
 
+  it('is the same again when it is made again', () => {
+    expect(htmlReport(samples, madeAt)).toBe(page);
+  });
+
   it('has each id once, and every reference to an id leads somewhere', () => {
     const ids = Array.from(page.matchAll(/\sid="([^"]+)"/g), ([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
@@ -77,7 +81,7 @@ describe('the page', () => {
   it('keeps two results of one suite apart, the older first', () => {
     const newer = { ...costSample, madeAt: '2026-11-26T00:00:00Z' };
     const both = htmlReport([newer, costSample], madeAt);
-    expect(both.indexOf('2026-11-25 02:50 UTC')).toBeLessThan(both.indexOf('2026-11-26 00:00 UTC'));
+    expect(both.indexOf('2026-11-25 02:05 UTC')).toBeLessThan(both.indexOf('2026-11-26 00:00 UTC'));
     expect(both).toContain('id="cost-1"');
     expect(both).toContain('id="cost-2"');
   });

@@ -231,7 +231,7 @@ export const throughputSample: BenchResult = {
 
 export const costSample: BenchResult = {
   suite: 'cost',
-  madeAt: '2026-11-25T02:50:00Z',
+  madeAt: '2026-11-25T02:05:00Z',
   command: 'npm run bench -- cost --seconds 60',
   commit: 'c2a484a',
   machine,
