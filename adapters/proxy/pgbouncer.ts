@@ -57,6 +57,9 @@ const startTimeoutMs = 5_000;
 const stopTimeoutMs = 1_000;
 /** A login takes 2 to 10 ms. */
 const loginPatienceMs = 25;
+const undoLookMs = 100;
+/** Each takes up to a second more where nothing is answered: some ten minutes at least, and nobody serves clients meanwhile. */
+const mostUndoLooks = 6_000;
 
 const configFile = (folder: string) => join(folder, 'pgbouncer.ini');
 const userlistFile = (folder: string) => join(folder, 'userlist.txt');
@@ -68,6 +71,9 @@ export class Pgbouncer {
   readonly #commands: ConsoleLine;
   /** Kept open for PAUSE alone. */
   readonly #pauser: ConsoleLine;
+  /** Ends the undoing of a pause of which nobody knows whether it is in force. */
+  #stopUndo = new AbortController();
+  #undoing: Promise<void> = Promise.resolve();
   readonly adopted: boolean;
 
   private constructor(options: PgbouncerOptions, kept: KeptProcess, password: string, adopted: boolean) {
@@ -137,6 +143,7 @@ export class Pgbouncer {
     const begin = performance.now();
     const deadline = begin + timeoutMs;
     const tookMs = () => performance.now() - begin;
+    await this.#askAnew();
     await this.#letLoginsFinish(Math.min(deadline, begin + loginPatienceMs));
     const answer = await this.#pauser.run('PAUSE', Math.max(1, deadline - performance.now()));
     if (answer.kind === 'answered') return { kind: 'paused', tookMs: tookMs() };
@@ -148,16 +155,16 @@ export class Pgbouncer {
       await sleep(2);
       open = await this.#openServers();
     }
-    if (open === null) return { kind: 'unreachable', detail: 'the console does not answer' };
-    if (open === 0)
-      return (await this.isPaused()) === true
-        ? { kind: 'paused', tookMs: tookMs() }
-        : this.#notPaused(0, tookMs());
-    if (onTimeout === 'resume') {
+    if (open === 0 && (await this.isPaused()) === true) return { kind: 'paused', tookMs: tookMs() };
+    const stays = open !== null && open > 0 && onTimeout === 'stay';
+    if (open !== null && open > 0 && !stays) {
       const resumed = await this.resume();
-      if (resumed.kind === 'unreachable') return resumed;
+      if (resumed.kind === 'unreachable') open = null;
     }
-    return this.#notPaused(open, tookMs());
+    if (answer.kind === 'unreachable' && !stays) this.#undoPause();
+    return open === null
+      ? { kind: 'unreachable', detail: 'the console does not answer' }
+      : this.#notPaused(open, tookMs());
   }
 
   /**
@@ -165,10 +172,13 @@ export class Pgbouncer {
    * `was-paused`: somebody else's pause is in force and stays so.
    */
   async hold(timeoutMs: number): Promise<{ readonly kind: 'held' | 'was-paused' | 'unreachable' }> {
+    await this.#askAnew();
     const answer = await this.#pauser.run('PAUSE', timeoutMs);
     if (answer.kind === 'answered') return { kind: 'held' };
     if (answer.kind === 'refused') return { kind: 'was-paused' };
-    return { kind: (await this.isPaused()) ? 'held' : 'unreachable' };
+    if (await this.isPaused()) return { kind: 'held' };
+    this.#undoPause();
+    return { kind: 'unreachable' };
   }
 
   /** Lets clients through. */
@@ -208,6 +218,7 @@ export class Pgbouncer {
 
   /** Lets go of the console; PgBouncer goes on. */
   detach(): void {
+    this.#stopUndo.abort();
     this.#commands.drop();
     this.#pauser.drop();
   }
@@ -230,6 +241,33 @@ export class Pgbouncer {
       if (pools.kind !== 'pools' || pools.counts.serversLoggingIn === 0 || performance.now() >= deadline)
         return;
       await sleep(2);
+    }
+  }
+
+  /** What is asked for now counts, not that an earlier pause was given up. */
+  async #askAnew(): Promise<void> {
+    this.#stopUndo.abort();
+    await this.#undoing;
+  }
+
+  /**
+   * A PAUSE that was sent and not answered may come into force at any later moment, as when a PgBouncer that hung goes on, and also
+   * after its connection was dropped. Until it answers twice in a row that clients are let through, it is looked at, and resumed.
+   */
+  #undoPause(): void {
+    this.#stopUndo.abort();
+    this.#stopUndo = new AbortController();
+    this.#undoing = this.#undoUntilCalm(this.#stopUndo.signal);
+  }
+
+  async #undoUntilCalm(signal: AbortSignal): Promise<void> {
+    let calm = 0;
+    for (let looks = 0; looks < mostUndoLooks && calm < 2 && this.isRunning(); looks += 1) {
+      const paused = await this.isPaused();
+      if (signal.aborted) return;
+      if (paused === true) await this.resume();
+      calm = paused === false ? calm + 1 : 0;
+      await sleep(undoLookMs, undefined, { signal }).catch(() => undefined);
     }
   }
 

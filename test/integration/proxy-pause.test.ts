@@ -35,6 +35,30 @@ describe('the endpoint of a proxy host', () => {
     });
   });
 
+  it('gives up a pause that a stopped PgBouncer did not answer, also when that carries it out later', async () => {
+    const client = await bench.client();
+    await client.query('select 1');
+    const { pgbouncer } = bench.endpoint.pids();
+    sendSignal(pgbouncer, 'SIGSTOP');
+    const asked = bench.endpoint.pause({ drainMs: 200, holdMs: 20_000, onTimeout: 'resume' });
+    expect((await asked).kind).toBe('unreachable');
+    sendSignal(pgbouncer, 'SIGCONT');
+    // It is in force for a moment now, and nobody who asked for it is left.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect((await bench.endpoint.status()).paused).toBe(false);
+    // The next pause is not undone with it.
+    expect(await bench.endpoint.pause({ drainMs: 1_000, holdMs: 20_000, onTimeout: 'resume' })).toMatchObject(
+      {
+        kind: 'paused',
+      },
+    );
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect((await bench.endpoint.status()).paused).toBe(true);
+    await bench.endpoint.resume();
+    await client.end();
+  });
+
   it('ends the transactions that hold up a pause when told to, and no other client', async () => {
     const client = await bench.client();
     await client.query('begin');
