@@ -90,7 +90,7 @@ async function build(flavour: Flavour, { nodes, store, binDir, freePort, options
     unsettled: async (primary) => {
       const url = `http://127.0.0.1:${restPort(primary)}/cluster`;
       const answer = await fetch(url, { signal: AbortSignal.timeout(answerTimeoutMs) });
-      return clusterProblem(await answer.json(), nodes.length);
+      return clusterProblem(await answer.json(), nodes.length, options.mode !== 'off');
     },
     switchover: async (primary, signal) => {
       const answer = await fetch(`http://127.0.0.1:${restPort(primary)}/switchover`, {

@@ -81,15 +81,20 @@ interface PatroniMember {
   readonly state: string;
 }
 
-/** What keeps the members that `GET /cluster` shows from being a whole cluster of `size`; null when nothing does. */
-export function clusterProblem(answer: unknown, size: number): string | null {
+/**
+ * What keeps the members that `GET /cluster` shows from being a whole cluster of `size`; null when nothing does. PostgreSQL may have a
+ * synchronous standby before Patroni knows it as one, and until then Patroni refuses a switchover.
+ */
+export function clusterProblem(answer: unknown, size: number, synchronous: boolean): string | null {
   const members = membersOf(answer);
   if (members === null) return 'Patroni answers with something else than its members';
   if (members.length !== size) return `Patroni knows ${members.length} of ${size} members`;
   const leaders = members.filter(({ role }) => role === 'leader');
   if (leaders.length !== 1) return `Patroni knows ${leaders.length} leaders`;
   const bad = members.find(({ state }) => state !== 'running' && state !== 'streaming');
-  return bad === undefined ? null : `Patroni calls ${bad.name} ${bad.state}`;
+  if (bad !== undefined) return `Patroni calls ${bad.name} ${bad.state}`;
+  const known = members.some(({ role }) => role === 'sync_standby');
+  return synchronous && !known ? 'Patroni knows no synchronous standby' : null;
 }
 
 function membersOf(answer: unknown): PatroniMember[] | null {

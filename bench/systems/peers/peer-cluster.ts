@@ -97,6 +97,12 @@ export class PeerUnderTest implements SystemUnderTest {
 
   async strike(scenario: Scenario, signal: AbortSignal): Promise<Strike> {
     const primary = await this.#primaryNode();
+    // Whom to strike was found out first, which is no part of the blow.
+    const atMs = performance.now();
+    return { atMs, ...(await this.#strikeNode(primary, scenario, signal)) };
+  }
+
+  async #strikeNode(primary: PeerNode, scenario: Scenario, signal: AbortSignal): Promise<Strike> {
     switch (scenario) {
       case 'switchover':
         await this.#driver.switchover(primary, signal);

@@ -126,7 +126,7 @@ describe("Patroni's members", () => {
   ];
 
   it('are whole with one leader and everybody running', () => {
-    expect(clusterProblem({ members }, 3)).toBeNull();
+    expect(clusterProblem({ members }, 3, true)).toBeNull();
   });
 
   it.each([
@@ -148,7 +148,15 @@ describe("Patroni's members", () => {
       'Patroni answers with something else than its members',
     ],
   ])('are not when %s', (_, answer, problem) => {
-    expect(clusterProblem(answer, 3)).toBe(problem);
+    expect(clusterProblem(answer, 3, false)).toBe(problem);
+  });
+
+  it('are not in a synchronous mode until Patroni itself knows a synchronous standby', () => {
+    const unaware = {
+      members: members.map((member, at) => (at === 2 ? { ...member, role: 'replica' } : member)),
+    };
+    expect(clusterProblem(unaware, 3, true)).toBe('Patroni knows no synchronous standby');
+    expect(clusterProblem(unaware, 3, false)).toBeNull();
   });
 });
 
