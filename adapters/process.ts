@@ -6,7 +6,7 @@
 // in libuv's thread pool.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 
 /** The unprivileged user a child process runs as; supplementary groups are dropped. */
 export interface RunAs {
@@ -151,7 +151,7 @@ export interface ProcessStatus {
 
 /** A process's state, or null when there is none with that pid. */
 export function readProcessStatus(pid: number): ProcessStatus | null {
-  const stat = procText(`/proc/${pid}/stat`);
+  const stat = unlessGone(() => shortText(`/proc/${pid}/stat`));
   if (stat === null) return null;
   // The name is in parentheses and may hold anything: fields are counted from the last one.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -202,6 +202,19 @@ export function processWorkingDirectory(pid: number): string | null {
 /** A process's command line, arguments separated by blanks: for servers that set it, their title. */
 export function processTitle(pid: number): string {
   return (procText(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim();
+}
+
+const shortBytes = Buffer.alloc(4_096);
+
+/** A file of /proc that is less than a page, in half the time of `readFileSync`: a living postmaster is looked for 20 times a second. */
+function shortText(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = readSync(file, shortBytes, 0, shortBytes.length, 0);
+    return shortBytes.toString('latin1', 0, bytes);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function procText(path: string): string | null {
