@@ -47,7 +47,7 @@ export function processTable(uses: readonly ClusterUse[]): Table {
       { name: 'CPU', unit: 's/min' },
       { name: 'RSS', unit: 'MiB' },
       { name: 'PSS', unit: 'MiB' },
-      { name: 'within budget' },
+      { name: 'budget' },
     ],
     rows,
   };
@@ -86,7 +86,7 @@ function verdictOf(cpu: number, rss: number | null): string {
     ...(cpu > budgets.cpuSecondsAMinute ? ['CPU'] : []),
     ...(rss !== null && rss > budgets.rssMiB ? ['RSS'] : []),
   ];
-  return over.length === 0 ? 'yes' : `no: ${over.join(', ')}`;
+  return over.length === 0 ? 'met' : `not met: ${over.join(', ')}`;
 }
 
 /** Requests of the table by operation, items and role, an hour. */
@@ -244,7 +244,7 @@ export function clustersTable(uses: readonly ClusterUse[]): Table {
           rounded(writeUnits, 1),
           rounded(usd, 2),
           rounded(usd / clusters, 3),
-          judged ? (usd <= budgets.usdAMonth ? 'yes' : 'no') : null,
+          judged ? (usd <= budgets.usdAMonth ? 'met' : 'not met') : null,
         ];
       }),
     ),
@@ -263,7 +263,7 @@ export function clustersTable(uses: readonly ClusterUse[]): Table {
       { name: 'write units', unit: '/s' },
       { name: 'cost', unit: 'USD/month' },
       { name: 'each', unit: 'USD/month' },
-      { name: 'within budget' },
+      { name: 'budget' },
     ],
     rows,
   };
