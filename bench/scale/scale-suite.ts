@@ -144,7 +144,8 @@ function notesOn(steps: readonly StepFigures[], { elsewhere, clusters, times }: 
       : `Up to ${most} clusters were served in time.`;
   if (elsewhere !== null) return [reach];
   return [
-    `${reach} That is the limit of the stand-in (dynalite, one thread of one process) and of this machine, which runs the agents as well. It says nothing of DynamoDB.`,
+    reach,
+    'What held a step up is in the table. It is the stand-in (dynalite, one thread of one process) or this machine, which runs the agents as well: nothing here says where DynamoDB ends.',
     'Latencies are those of the stand-in on this machine. DynamoDB answers a warm conditional write within some milliseconds, and slower now and then.',
   ];
 }
