@@ -5,17 +5,32 @@
 import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
 import type { WakeUp } from '../adapters/wake-up.ts';
 import type { NodeId } from '../core/model/lease.ts';
-import type { NodeReport } from '../core/model/node-report.ts';
+import type { NodeReport, ProxyReport } from '../core/model/node-report.ts';
 
 const readTimeoutMs = 1_000;
+/** How often the others' reports are to be read, and how often once nobody has said anything new for a while. */
+export const readNodesEveryMs = { busy: 3_000, quiet: 10_000 } as const;
+const quietAfterMs = 30_000;
+
+export interface NodeDirectoryDeps {
+  readonly store: Pick<ClusterStore, 'readNodes' | 'readProxies'>;
+  readonly wakeUp: Pick<WakeUp, 'setPeers'>;
+  readonly self: NodeId;
+  /** Milliseconds of the clock that counts suspension. */
+  readonly now: () => number;
+}
 
 export class NodeDirectory {
-  readonly #deps: { readonly store: ClusterStore; readonly wakeUp: WakeUp; readonly self: NodeId };
+  readonly #deps: NodeDirectoryDeps;
   #nodes: readonly NodeReport[] = [];
   #read = false;
+  /** What the last read found, positions left out, and when that was new. */
+  #said = '';
+  #changedMs: number;
 
-  constructor(deps: { store: ClusterStore; wakeUp: WakeUp; self: NodeId }) {
+  constructor(deps: NodeDirectoryDeps) {
     this.#deps = deps;
+    this.#changedMs = deps.now();
   }
 
   /** As last read; this node's own report is among them once it was written. */
@@ -25,6 +40,12 @@ export class NodeDirectory {
 
   hasRead(): boolean {
     return this.#read;
+  }
+
+  /** How long after one read the next one is due, unless something is missing. `underWay`: an operation, whose changes must be seen. */
+  everyMs(underWay: boolean): number {
+    const quiet = !underWay && this.#deps.now() - this.#changedMs >= quietAfterMs;
+    return quiet ? readNodesEveryMs.quiet : readNodesEveryMs.busy;
   }
 
   /** What cannot be read stays as it was. */
@@ -38,6 +59,7 @@ export class NodeDirectory {
       this.#nodes = nodes.value;
       this.#read = true;
     }
+    this.#notice(nodes.kind === 'ok' && proxies.kind === 'ok' ? factsOf(nodes.value, proxies.value) : null);
     const others = this.#nodes.filter(({ node }) => node !== self).map(({ addresses }) => addresses);
     const otherProxies =
       proxies.kind === 'ok'
@@ -45,4 +67,17 @@ export class NodeDirectory {
         : [];
     wakeUp.setPeers([...others, ...otherProxies].map(({ host, wakePort }) => ({ host, port: wakePort })));
   }
+  /** Null: it could not be read, so that nobody knows whether it is as it was. */
+  #notice(said: string | null): void {
+    if (said !== null && said === this.#said) return;
+    if (said !== null) this.#said = said;
+    this.#changedMs = this.#deps.now();
+  }
+}
+
+/** All that reports say but for positions, which move while nothing happens. */
+function factsOf(nodes: readonly NodeReport[], proxies: readonly ProxyReport[]): string {
+  const still = nodes.map((report) => ({ ...report, seq: 0, lsn: null, replayLsn: null, lagBytes: null }));
+  const text = (_key: string, value: unknown) => (typeof value === 'bigint' ? value.toString() : value);
+  return JSON.stringify([still, proxies.map((report) => ({ ...report, seq: 0 }))], text);
 }

@@ -201,7 +201,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     failsafe: failsafeChannel(config.cluster, () => ({ peers, keeper, emit: context.emit })),
     log: (message, fields) => log('warn', message, fields),
   });
-  const directory = new NodeDirectory({ store, wakeUp, self: config.node });
+  const directory = new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs });
   let restPort = config.restPort;
   const emit = createEmit({ store, log, who: config.node });
   const health = new HealthWatch({
@@ -234,6 +234,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     nodes: () => directory.nodes(),
     readNodes: () => directory.read(),
     directoryRead: () => directory.hasRead(),
+    nodesEveryMs: () => directory.everyMs(keeper.view().record?.operation != null),
     reportSoon: () => host.reconcile(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
     restPort: () => restPort,

@@ -73,7 +73,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     keeper,
     endpoint: opened,
     wakeUp,
-    directory: new NodeDirectory({ store, wakeUp, self: config.node }),
+    directory: new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs }),
     restPort: () => restPort,
     now: uptimeMs,
     emit,

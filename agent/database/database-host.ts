@@ -22,7 +22,6 @@ import { type Look, slotName } from './server.ts';
 import { servingState } from './serving-state.ts';
 import { dropKept, judge, upstreamOf } from './standby-work.ts';
 
-export const readNodesEveryMs = 3_000;
 const tendSlotsEveryMs = 5_000;
 const roundDuringBatonMs = 400;
 /** A primary that has run this long since its last restart in place is well again. */
@@ -384,7 +383,7 @@ export class DatabaseHost {
     const unknown =
       holder !== undefined && holder !== config.node && !nodes.some((node) => node.node === holder);
     const joining = this.#joiningSinceMs !== null;
-    if (age < (unknown || joining ? 250 : readNodesEveryMs)) return;
+    if (age < (unknown || joining ? 250 : this.#context.nodesEveryMs())) return;
     this.#nodesReadMs = now();
     await this.#context.readNodes();
   }

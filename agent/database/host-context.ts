@@ -36,6 +36,8 @@ export interface HostContext {
   readonly nodes: () => readonly NodeReport[];
   /** The reports have been read at least once. */
   readonly directoryRead: () => boolean;
+  /** How often they are to be read while none is missing. */
+  readonly nodesEveryMs: () => number;
   /** What this node says of itself changed: report before the next period. */
   readonly reportSoon: () => void;
   /** While set, `/primary` answers 503 although the lease is held. */

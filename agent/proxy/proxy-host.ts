@@ -19,8 +19,6 @@ import type { NodeDirectory } from '../node-directory.ts';
 const drainMs = 1_000;
 /** A pause ends by itself after this long, also when this agent is hung. */
 const holdMs = 30_000;
-/** How often the addresses of the nodes are read when nothing changes. */
-const readNodesEveryMs = 3_000;
 const unknownHolderEveryMs = 100;
 const reportEveryMs = 10_000;
 
@@ -166,7 +164,7 @@ export class ProxyHost {
     this.#detail = decision.reason;
     await this.#act(decision.order, decision.rule);
     await this.#report();
-    await this.#readNodes(readNodesEveryMs);
+    await this.#readNodes(this.#directoryEveryMs());
     await this.#setReplicas();
   }
 
@@ -269,6 +267,11 @@ export class ProxyHost {
         operation,
       },
     );
+  }
+
+  #directoryEveryMs(): number {
+    const { directory, keeper } = this.#deps;
+    return directory.everyMs(keeper.view().record?.operation != null || !this.isRouting());
   }
 
   #knows(node: string): boolean {

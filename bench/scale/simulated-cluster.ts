@@ -7,10 +7,9 @@ import { randomUUID } from 'node:crypto';
 import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { uptimeMs } from '../../adapters/clock.ts';
 import type { WakeUp } from '../../adapters/wake-up.ts';
-import { readNodesEveryMs } from '../../agent/database/database-host.ts';
 import { reportEveryMs } from '../../agent/database/reporter.ts';
 import { LeaseKeeper } from '../../agent/lease-keeper.ts';
-import { NodeDirectory } from '../../agent/node-directory.ts';
+import { NodeDirectory, readNodesEveryMs } from '../../agent/node-directory.ts';
 import { fenceBudget, type Hold } from '../../core/lease/lease-clock.ts';
 import { createLease } from '../../core/lease/lease-write.ts';
 import { type ClusterRecord, defaultSpec } from '../../core/model/cluster-record.ts';
@@ -85,8 +84,13 @@ export class SimulatedCluster {
 
   #run(id: string, keeper: LeaseKeeper): void {
     keeper.start();
-    const directory = new NodeDirectory({ store: this.#options.store, wakeUp: silentWakeUp, self: id });
-    this.#repeat(readNodesEveryMs, () => directory.read());
+    const directory = new NodeDirectory({
+      store: this.#options.store,
+      wakeUp: silentWakeUp,
+      self: id,
+      now: uptimeMs,
+    });
+    this.#repeat(readNodesEveryMs.quiet, () => directory.read());
     this.#repeat(reportEveryMs, () => this.#report(id));
   }
 

@@ -1,0 +1,78 @@
+/** How often an agent reads the reports of the others: often while they change, seldom once nobody has anything new to say. */
+import { describe, expect, it } from 'vitest';
+import { NodeDirectory, readNodesEveryMs } from '../../agent/node-directory.ts';
+import { lsnOf } from '../../core/model/lsn.ts';
+import type { NodeReport } from '../../core/model/node-report.ts';
+import { sampleNodeReport, sampleProxyReport } from '../support/samples.ts';
+
+function directory() {
+  let nowMs = 0;
+  let answers = true;
+  let nodes: readonly NodeReport[] = [sampleNodeReport];
+  const failure = { kind: 'unreachable', message: 'away' } as const;
+  const made = new NodeDirectory({
+    store: {
+      readNodes: async () => (answers ? { kind: 'ok', value: nodes } : failure),
+      readProxies: async () => (answers ? { kind: 'ok', value: [sampleProxyReport] } : failure),
+    },
+    wakeUp: { setPeers: () => undefined },
+    self: 'node1',
+    now: () => nowMs,
+  });
+  return {
+    /** Reads once a second. */
+    async readFor(seconds: number) {
+      for (let second = 0; second < seconds; second += 1) {
+        nowMs += 1_000;
+        await made.read();
+      }
+    },
+    says: (changed: Partial<NodeReport>) => {
+      nodes = nodes.map((report) => ({ ...report, ...changed }));
+    },
+    goAway: () => {
+      answers = false;
+    },
+    everyMs: (underWay = false) => made.everyMs(underWay),
+  };
+}
+
+describe('how often reports are read', () => {
+  it('is often at first, and seldom when nothing has changed for half a minute', async () => {
+    const one = directory();
+    await one.readFor(25);
+    expect(one.everyMs()).toBe(readNodesEveryMs.busy);
+    await one.readFor(10);
+    expect(one.everyMs()).toBe(readNodesEveryMs.quiet);
+  });
+
+  it('is often as long as an operation is under way', async () => {
+    const one = directory();
+    await one.readFor(40);
+    expect(one.everyMs(true)).toBe(readNodesEveryMs.busy);
+  });
+
+  it('is often again from the read on that found anything new', async () => {
+    const one = directory();
+    await one.readFor(40);
+    one.says({ role: 'primary' });
+    await one.readFor(1);
+    expect(one.everyMs()).toBe(readNodesEveryMs.busy);
+  });
+
+  it('does not follow positions and sequence numbers, which move while nothing happens', async () => {
+    const one = directory();
+    await one.readFor(40);
+    one.says({ seq: 99, lsn: lsnOf(0x5000000n), replayLsn: null, lagBytes: 7 });
+    await one.readFor(1);
+    expect(one.everyMs()).toBe(readNodesEveryMs.quiet);
+  });
+
+  it('is often while they cannot be read: nobody knows then whether they have changed', async () => {
+    const one = directory();
+    await one.readFor(40);
+    one.goAway();
+    await one.readFor(1);
+    expect(one.everyMs()).toBe(readNodesEveryMs.busy);
+  });
+});
