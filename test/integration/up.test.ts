@@ -1,7 +1,7 @@
 /** `leasehold up` and `down` as a person uses them, and what they promise when something is killed or broken off in between. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
@@ -21,6 +21,10 @@ interface Finished {
   readonly output: string;
 }
 
+/** As a shell tells of a program that a signal ended, which one does that has not read its own code yet. */
+const codeOfSignal = (signal: NodeJS.Signals | null) =>
+  signal === null ? null : 128 + constants.signals[signal];
+
 function leasehold(...args: string[]): { child: ChildProcess; finished: Promise<Finished> } {
   const child = spawn(process.execPath, [cli, ...args, '--folder', project], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -32,7 +36,7 @@ function leasehold(...args: string[]): { child: ChildProcess; finished: Promise<
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   const finished = new Promise<Finished>((resolve) =>
-    child.once('close', (code) => resolve({ code, output })),
+    child.once('close', (code, signal) => resolve({ code: code ?? codeOfSignal(signal), output })),
   );
   return { child, finished };
 }
