@@ -43,7 +43,7 @@ async function main({ modes, cells, holdMs, hosts }: Wanted, signal: AbortSignal
   say(`${cells.length} cells in ${modes.join(', ')}; each fault is held for ${holdMs / 1000} s`);
   let violated = false;
   for (const mode of modes) {
-    const results = await measure({ mode, hosts }, cells, holdMs, signal);
+    const results = await measure({ mode, hosts, holdMs }, cells, signal);
     const text = [renderTable(mode, results), ...matrixOf(mode, results)].join('\n');
     const file = join(checkout, '.leasehold', `faults-${mode}`);
     writeJsonFile(`${file}.json`, { mode, holdMs, cells: results });
@@ -59,10 +59,29 @@ function matrixOf(mode: SynchronousMode, results: readonly CellResult[]): string
   return new Set(results.map(({ state }) => state)).size > 1 ? [renderMatrix(mode, results)] : [];
 }
 
+interface Setting {
+  readonly mode: SynchronousMode;
+  readonly hosts: HostDriverName;
+  readonly holdMs: number;
+}
+
+/** A cluster that is not whole again is fit for no other cell: the next ones get a new one. */
 async function measure(
-  { mode, hosts }: { readonly mode: SynchronousMode; readonly hosts: HostDriverName },
+  setting: Setting,
   cells: readonly PlannedCell[],
-  holdMs: number,
+  signal: AbortSignal,
+): Promise<CellResult[]> {
+  const results: CellResult[] = [];
+  while (results.length < cells.length) {
+    results.push(...(await measureOnOneCluster(setting, cells.slice(results.length), signal)));
+  }
+  return results;
+}
+
+/** One cell at least. Throws when the cluster does not come up, or a cell cannot be tried. */
+async function measureOnOneCluster(
+  { mode, hosts, holdMs }: Setting,
+  cells: readonly PlannedCell[],
   signal: AbortSignal,
 ): Promise<CellResult[]> {
   const volumes = cells.some(({ fault }) => fault.needs === 'volume');
@@ -72,6 +91,7 @@ async function measure(
   const observation = new Observation({ cluster, mode, clients: 4, everyMs: 20 });
   const operator = new Operator(cluster);
   const results: CellResult[] = [];
+  let broken = true;
   try {
     await observation.start();
     for (const planned of cells) {
@@ -83,10 +103,11 @@ async function measure(
       say(lineOf(result));
       if (result.outcome === 'not-whole-again') break;
     }
+    broken = false;
   } finally {
     await observation.stop();
     operator.close();
-    const keep = !signal.aborted && (results.length < cells.length || results.some(isBad));
+    const keep = !signal.aborted && (broken || results.some(isBad));
     await temporary.close(keep);
     if (keep) say(`logs and data are kept in ${temporary.folder}`);
   }
