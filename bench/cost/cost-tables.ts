@@ -56,35 +56,39 @@ export function processTable(uses: readonly ClusterUse[]): Table {
 function processRows(use: ClusterUse, state: 'idle' | 'loaded', window: Window): Table['rows'] {
   const { groups, seconds } = window.processes;
   const named = new Map(groups.map((group) => [group.group, group]));
-  return [...use.nodes, ...use.proxies].flatMap((host) =>
-    ['agent', 'guard'].flatMap((part) => {
+  return [...use.nodes, ...use.proxies].flatMap((host) => {
+    const parts = ['agent', 'guard'].flatMap((part) => {
       const group = named.get(`${part} ${host}`);
       if (group === undefined) return [];
       const cpu = (group.cpuSeconds / seconds) * 60;
-      const rss = mib(group.rssBytes?.median);
-      const role = host === use.primary ? ' (primary)' : use.proxies.includes(host) ? ' (proxy)' : '';
-      const judged = part === 'agent' && state === 'idle' && role !== ' (proxy)';
-      const verdict = judged ? verdictOf(cpu, rss) : null;
-      return [
-        [
-          use.times.heartbeatMs,
-          state,
-          `${host}${role}`,
-          part,
-          rounded(cpu, 2),
-          rss,
-          mib(group.pssBytes?.median),
-          verdict,
-        ],
-      ];
-    }),
-  );
+      return [{ part, cpu, rss: mib(group.rssBytes?.median), pss: mib(group.pssBytes?.median) }];
+    });
+    const role = host === use.primary ? ' (primary)' : use.proxies.includes(host) ? ' (proxy)' : '';
+    const judged = state === 'idle' && role !== ' (proxy)';
+    const verdict = judged ? verdictOf(parts) : null;
+    return parts.map(({ part, cpu, rss, pss }) => [
+      use.times.heartbeatMs,
+      state,
+      `${host}${role}`,
+      part,
+      rounded(cpu, 2),
+      rss,
+      pss,
+      part === 'agent' ? verdict : null,
+    ]);
+  });
 }
 
-function verdictOf(cpu: number, rss: number | null): string {
+/** Of agent and guard of one host together. Null where a figure is missing. */
+export function verdictOf(
+  parts: readonly { readonly cpu: number; readonly rss: number | null }[],
+): string | null {
+  if (parts.length === 0 || parts.some(({ rss }) => rss === null)) return null;
+  const cpu = parts.reduce((sum, part) => sum + part.cpu, 0);
+  const rss = parts.reduce((sum, part) => sum + (part.rss ?? 0), 0);
   const over = [
     ...(cpu > budgets.cpuSecondsAMinute ? ['CPU'] : []),
-    ...(rss !== null && rss > budgets.rssMiB ? ['RSS'] : []),
+    ...(rss > budgets.rssMiB ? ['RSS'] : []),
   ];
   return over.length === 0 ? 'met' : `not met: ${over.join(', ')}`;
 }

@@ -91,11 +91,17 @@ export async function compare(wanted: WantedComparison, signal: AbortSignal, say
         say(lineOf(run));
       }
     } finally {
-      for (const { open } of slots) await open?.close(false);
+      await closeAll(slots);
     }
   }
   const { settings, versions, notes, failed } = taking;
   return { wanted, runs, settings, versions, notes: [...notes], failed };
+}
+
+/** Each, whatever comes of the others. Throws what was wrong with the first that could not be closed. */
+async function closeAll(slots: readonly Slot[]): Promise<void> {
+  const closed = await Promise.allSettled(slots.map(({ open }) => open?.close(false)));
+  for (const outcome of closed) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 /** The scenarios and paths that were asked for and that it does not have as it was opened. */
