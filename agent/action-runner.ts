@@ -8,6 +8,7 @@ import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
 import type { Action, ActionResult, ActionVerb } from '../core/model/operation.ts';
 import type { ControlPlaneClients } from './control-plane-clients.ts';
 import type { Log } from './emit.ts';
+import { errorText } from './error-text.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** One verb's work. Throws only on bugs; what went wrong is in the result. */
@@ -290,10 +291,7 @@ export class ActionRunner {
       outcome = await executor(action, { say, signal: abort.signal, onlyWatches, prepared });
     } catch (error) {
       // A bug in one action must not end the agent that keeps the lease; it is reported where operators look.
-      outcome = failed(
-        'InvariantViolation',
-        error instanceof Error ? (error.stack ?? error.message) : String(error),
-      );
+      outcome = failed('InvariantViolation', errorText(error));
     } finally {
       clearTimeout(timer);
     }

@@ -14,7 +14,9 @@ import type { Lease } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import { syncStateOf } from '../../core/synchronous/sync-state.ts';
 import type { ActionRunner } from '../action-runner.ts';
+import { errorText } from '../error-text.ts';
 import { LastPrimary } from './last-primary.ts';
+import { OrderPace } from './order-pace.ts';
 import { executeOrder, longOrders, type OrderContext } from './orders.ts';
 import { tendSlots } from './primary-work.ts';
 import { Reporter } from './reporter.ts';
@@ -54,6 +56,7 @@ export class DatabaseHost {
   /** False until what the former agent left is brought to its end: nothing else is decided or done before. */
   #begun = false;
   #rejoin: RejoinVerdict | null = null;
+  readonly #pace = new OrderPace();
 
   constructor(context: OrderContext, runner: ActionRunner) {
     this.#context = context;
@@ -92,11 +95,7 @@ export class DatabaseHost {
     if (this.#passesBaton() && this.#context.now() - this.#roundMs < roundDuringBatonMs) return;
     this.#working = true;
     void this.#round()
-      .catch((error: unknown) => {
-        this.#context.log('error', 'round failed', {
-          error: error instanceof Error ? error.stack : String(error),
-        });
-      })
+      .catch((error: unknown) => this.#context.log('error', 'round failed', { error: errorText(error) }))
       .finally(() => {
         this.#working = false;
         if (!this.#again) return;
@@ -302,6 +301,7 @@ export class DatabaseHost {
     // Asked again only after the same patience: Step Functions may be away.
     if (decision.order.kind === 'request-failover') this.#unattendedSinceMs = this.#context.now();
     if (decision.order.kind === 'ask-hand-over') this.#handOverAskedMs = this.#context.now();
+    if (this.#pace.isTooSoon(decision.order, this.#context.now())) return;
     const execute = executeOrder[decision.order.kind];
     if (!longOrders.has(decision.order.kind)) {
       await execute(this.#context, decision);
@@ -309,12 +309,12 @@ export class DatabaseHost {
     }
     this.#order = decision.order.kind;
     this.#orderDone = execute(this.#context, decision)
-      .catch((error: unknown) => {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        this.#context.log('error', 'order failed', { order: decision.order.kind, reason: text });
-      })
+      .catch((error: unknown) =>
+        this.#context.log('error', 'order failed', { order: decision.order.kind, reason: errorText(error) }),
+      )
       .finally(() => {
         this.#order = null;
+        this.#pace.ended(decision.order, this.#context.now());
         this.#lastRule = '';
         this.reconcile();
       });
