@@ -2,6 +2,7 @@
  * All that watches a cluster while faults strike: appending clients, probes of every node, the lease's watch. `judge` draws a line:
  * the clients are held, the final primary's table is read, and everything since the line before is checked.
  */
+import { sleepMs } from '../../adapters/clock.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
 import { endQuietly } from '../measure/connect-in-order.ts';
@@ -37,6 +38,8 @@ export interface Leniency {
 }
 
 const readTimeoutMs = 30_000;
+const readAttempts = 5;
+const readAgainMs = 2_000;
 /** A client that had to wait long goes on about as it does otherwise. */
 const mostDue = 20;
 
@@ -133,7 +136,19 @@ export class Observation {
     await Promise.all([this.appends.stop(), this.probes.stop(), this.lease.stop()]);
   }
 
+  /** A primary that was whole a moment ago may have gone since: another attempt asks who is primary then. */
   async #rows(): Promise<Row[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#rowsOfPrimary();
+      } catch (error) {
+        if (attempt === readAttempts) throw error;
+        await sleepMs(readAgainMs);
+      }
+    }
+  }
+
+  async #rowsOfPrimary(): Promise<Row[]> {
     const { cluster } = this.#options;
     const client = directClient(cluster, await cluster.primary(), { query_timeout: readTimeoutMs });
     await client.connect();
