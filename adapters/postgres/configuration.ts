@@ -26,7 +26,7 @@ const INCLUDES = [IDENTITY_FILE, STANDBY_FILE, SYNCHRONOUS_FILE];
 const NOTICE = '# Written by Leasehold; changes made here are lost.\n';
 
 /** Defaults that a cluster's extra settings may override. */
-const DEFAULT_SETTINGS: Readonly<Record<string, string>> = {
+export const DEFAULT_SETTINGS: Readonly<Record<string, string>> = {
   max_wal_senders: '16',
   max_replication_slots: '16',
   // pg_rewind reads the old primary's and the new one's log back to the fork.

@@ -110,7 +110,12 @@ async function killAndAsk(
       findPart(cluster, host, part),
     );
     signalAll(rest, 'SIGKILL');
-    await operator.ask('failover', 'the primary was seen to die');
+    const answer = await operator.ask('failover', 'the primary was seen to die');
+    if (answer !== 'started') throw new Error(`the failover that was asked for was not started: ${answer}`);
+  } catch (error) {
+    await undoAway();
+    await cluster.startAgent(host);
+    throw error;
   } finally {
     operator.close();
   }

@@ -3,19 +3,12 @@
  * log-in, and what its own views say of primary and standbys. A difference between two systems must not come from here.
  */
 import { Client } from 'pg';
+import { DEFAULT_SETTINGS } from '../../../adapters/postgres/configuration.ts';
 import { endQuietly } from '../../measure/connect-in-order.ts';
 
 /** As Leasehold writes them, but for what the peer itself decides; a test keeps the two equal. */
 export const peerSettings: Readonly<Record<string, string>> = {
-  max_wal_senders: '16',
-  max_replication_slots: '16',
-  wal_keep_size: '512MB',
-  max_slot_wal_keep_size: '10GB',
-  wal_sender_timeout: '5s',
-  wal_receiver_timeout: '5s',
-  wal_receiver_status_interval: '1s',
-  wal_retrieve_retry_interval: '100ms',
-  password_encryption: 'scram-sha-256',
+  ...DEFAULT_SETTINGS,
   wal_level: 'replica',
   hot_standby: 'on',
   wal_log_hints: 'on',
