@@ -1,5 +1,5 @@
 /**
- * The orderly end of a whole host: PostgreSQL is stopped, then what watches over it. Upholds L3: the guard ends and the watchdog is
+ * The orderly end of a whole host: PostgreSQL is stopped for good, then what watches over it. Upholds L3: the guard ends and the watchdog is
  * disarmed only when no process of PostgreSQL is left; what does not die is still under the guard's deadline after the agent is gone.
  */
 import type { PostgresNode } from '../adapters/postgres/postgres-node.ts';
@@ -10,7 +10,7 @@ import type { Watchdog } from './watchdog.ts';
 const orderlyStopMs = 20_000;
 
 export interface HostToEnd {
-  readonly node: Pick<PostgresNode, 'stopFast' | 'killAll'>;
+  readonly node: Pick<PostgresNode, 'startNoMore' | 'stopFast' | 'killAll'>;
   readonly guard: Pick<Guard, 'quit'>;
   readonly watchdog: Pick<Watchdog, 'notWritable'>;
   readonly keeper: Pick<LeaseKeeper, 'stop'>;
@@ -18,6 +18,7 @@ export interface HostToEnd {
 
 /** How many processes of PostgreSQL are left. */
 export async function endHost({ node, guard, watchdog, keeper }: HostToEnd): Promise<number> {
+  await node.startNoMore();
   await node.stopFast(orderlyStopMs);
   const { remaining } = await node.killAll('the host shuts down');
   if (remaining.length === 0) guard.quit();

@@ -33,7 +33,12 @@ export type StartResult =
   | { readonly kind: 'already-running'; readonly postmaster: Postmaster }
   | {
       readonly kind: 'refused';
-      readonly reason: 'no-data-directory' | 'quarantined' | 'processes-left' | 'shared-memory-in-use';
+      readonly reason:
+        | 'no-data-directory'
+        | 'quarantined'
+        | 'processes-left'
+        | 'shared-memory-in-use'
+        | 'host-ends';
       readonly processes: readonly ServerProcess[];
     }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -74,6 +74,8 @@ export class PostgresNode {
   readonly #probe: LocalConnection;
   /** Null: a former agent may have set it. */
   #promotionExpected: boolean | null = null;
+  #startsNoMore = false;
+  #starting: Promise<unknown> = Promise.resolve();
   readonly #watching: LocalConnection;
   readonly #observer: Observer;
 
@@ -121,7 +123,21 @@ export class PostgresNode {
     await removeStandbySignal(this.host);
   }
   start(options: { readonly as: 'primary' | 'standby' }): Promise<StartResult> {
-    return start(this.host, options);
+    if (this.#startsNoMore) {
+      return Promise.resolve({ kind: 'refused', reason: 'host-ends', processes: [] });
+    }
+    const starting = start(this.host, options);
+    const ended = starting.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#starting = Promise.all([this.#starting, ended]);
+    return starting;
+  }
+  /** The host ends: every later start is refused. Resolves when those under way have come to their end. */
+  async startNoMore(): Promise<void> {
+    this.#startsNoMore = true;
+    await this.#starting;
   }
   awaitAccepting(
     started: { readonly pid: number; readonly startTicks: number; readonly logOffset?: number },

@@ -38,6 +38,7 @@ export class DatabaseHost {
   readonly #lastPrimary = new LastPrimary();
   #order: string | null = null;
   #orderDone: Promise<void> = Promise.resolve();
+  #roundDone: Promise<void> = Promise.resolve();
   #working = false;
   #again = false;
   #roundMs: number;
@@ -74,8 +75,9 @@ export class DatabaseHost {
     this.#closed = true;
   }
 
-  /** After `stop`: what was being carried out has come to its end. */
+  /** After `stop`: the round and the order that were under way have come to their end. */
   async settled(): Promise<void> {
+    await this.#roundDone;
     await this.#orderDone;
   }
 
@@ -94,7 +96,7 @@ export class DatabaseHost {
     }
     if (this.#passesBaton() && this.#context.now() - this.#roundMs < roundDuringBatonMs) return;
     this.#working = true;
-    void this.#round()
+    this.#roundDone = this.#round()
       .catch((error: unknown) => this.#context.log('error', 'round failed', { error: errorText(error) }))
       .finally(() => {
         this.#working = false;
@@ -197,6 +199,7 @@ export class DatabaseHost {
     this.#suspect(look);
     this.#track(look);
     this.#rejoin = await this.#judge(look);
+    if (this.#closed) return;
     // Everything that a decision rests on is read at one instant, after the last wait.
     const decision = decideHost(this.#state(look));
     await this.#act(decision);

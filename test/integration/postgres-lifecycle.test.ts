@@ -67,6 +67,22 @@ test('a server starts although its killed postmaster is still a zombie that nobo
   }
 });
 
+test('at the end of its host a start under way is waited for, and every later one is refused', async () => {
+  const node = await sandbox.primary('node-1');
+  await node.postgres.killAll('test');
+  let started: unknown = null;
+  void node.postgres.start({ as: 'primary' }).then((result) => {
+    started = result;
+  });
+  await node.postgres.startNoMore();
+  expect(started).toMatchObject({ kind: 'started' });
+  await node.postgres.killAll('test');
+  expect(await node.postgres.start({ as: 'primary' })).toMatchObject({
+    kind: 'refused',
+    reason: 'host-ends',
+  });
+});
+
 test('a clean stop tells where the shutdown checkpoint begins, and a standby has replayed past it', async () => {
   const primary = await sandbox.primary('node-1');
   const standby = await sandbox.standby('node-2', primary);

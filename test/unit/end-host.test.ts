@@ -8,6 +8,10 @@ function bench(left: readonly number[]) {
   const done: string[] = [];
   const host: HostToEnd = {
     node: {
+      startNoMore: async () => {
+        await Promise.resolve();
+        done.push('no more starts');
+      },
       stopFast: async () => {
         done.push('stop');
         return { kind: 'timed-out', reason: 'still there', processes: [] };
@@ -28,11 +32,18 @@ function bench(left: readonly number[]) {
 it('ends the guard and disarms the watchdog once every process is gone', async () => {
   const { host, done } = bench([]);
   expect(await endHost(host)).toBe(0);
-  expect(done).toEqual(['stop', 'kill', 'guard quits', 'keeper stops', 'watchdog disarmed']);
+  expect(done).toEqual([
+    'no more starts',
+    'stop',
+    'kill',
+    'guard quits',
+    'keeper stops',
+    'watchdog disarmed',
+  ]);
 });
 
 it('leaves the guard and the watchdog to what does not die', async () => {
   const { host, done } = bench([4711]);
   expect(await endHost(host)).toBe(1);
-  expect(done).toEqual(['stop', 'kill', 'keeper stops']);
+  expect(done).toEqual(['no more starts', 'stop', 'kill', 'keeper stops']);
 });
