@@ -1,8 +1,9 @@
 /**
- * Does the holder of a lease live? Watches the lease for as long as a member would before it seals it: a renewal within that time
- * is life. Only decides by which path an operation goes; a Lambda never seals.
+ * Does the holder of a lease live? Watches the lease until a holder without renewals would have turned its clients away: a renewal
+ * within that time is life. Only decides by which path an operation goes: proof of its fence may then come before the lease's
+ * end. A Lambda never seals.
  */
-import { sealAfterMs } from '../../core/lease/lease-clock.ts';
+import { silentAfterMs } from '../../core/lease/lease-clock.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
@@ -23,7 +24,7 @@ export async function watchHolder(
   store: ClusterStore,
   first: { readonly record: ClusterRecord; readonly lease: Lease },
 ): Promise<WatchedHolder> {
-  const deadlineMs = deps.now() + sealAfterMs(first.lease.ttlMs);
+  const deadlineMs = deps.now() + silentAfterMs(first.lease.ttlMs);
   let seen = first;
   while (
     seen.lease.state === 'held' &&

@@ -15,6 +15,7 @@ import type { NodeReport } from '../../core/model/node-report.ts';
 import { syncStateOf } from '../../core/synchronous/sync-state.ts';
 import type { ActionRunner } from '../action-runner.ts';
 import { errorText } from '../error-text.ts';
+import { activityOf } from './activity.ts';
 import { LastPrimary } from './last-primary.ts';
 import { OrderPace } from './order-pace.ts';
 import { executeOrder, longOrders, type OrderContext } from './orders.ts';
@@ -204,7 +205,7 @@ export class DatabaseHost {
     const decision = decideHost(this.#state(look));
     await this.#act(decision);
     this.#runner.poke();
-    await this.#reporter.report(look, this.#activity(decision), decision.reason);
+    await this.#reporter.report(look, activityOf(this.#order, decision), decision.reason);
     await this.#tend(look);
   }
 
@@ -358,24 +359,6 @@ export class DatabaseHost {
     else this.#joiningSinceMs ??= now();
     const key = `${record?.bootstrap?.nonce ?? ''} ${record?.bootstrap?.seq ?? 0}`;
     if (key !== this.#bootstrapSeen.key) this.#bootstrapSeen = { key, sinceMs: now() };
-  }
-
-  #activity(decision: HostDecision): NodeReport['activity'] {
-    const order = this.#order ?? decision.order.kind;
-    switch (order) {
-      case 'bootstrap':
-        return 'bootstrapping';
-      case 'clone':
-        return 'cloning';
-      case 'rewind':
-        return 'rewinding';
-      case 'rebuild':
-        return 'rebuilding';
-      case 'refuse':
-        return 'refused';
-      default:
-        return decision.rule.includes('wait') || decision.rule.startsWith('no-primary') ? 'waiting' : 'none';
-    }
   }
 
   async #readNodes(): Promise<void> {

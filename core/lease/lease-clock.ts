@@ -124,6 +124,14 @@ export function sealAfterMs(ttlMs: number): number {
   return ttlMs * 1.03 + sealMarginMs;
 }
 
+/**
+ * How long a lease has not changed when its holder counts as silent: by then the holder itself has turned its clients away, so that an
+ * operation which takes it for lost costs nobody anything. Not enough to seal: it may still write.
+ */
+export function silentAfterMs(ttlMs: number): number {
+  return fenceBudget(ttlMs).unreadyAfterMs * 1.03 + sealMarginMs;
+}
+
 /** True when `node` may seal the lease it watches. */
 export function maySeal(watch: LeaseWatch, node: string, nowMs: number): boolean {
   const lease = watch.lease;
