@@ -54,7 +54,10 @@ async function awaitCatchUp(
     const { lease } = context.keeper.view().watch;
     if (lease !== null && (lease.state !== 'held' || lease.epoch !== action.epoch))
       return failed('lease-moved', `the lease is ${lease.state}, epoch ${lease.epoch}`);
-    const { observation } = await context.server.look();
+    const { observation, postgres } = await context.server.look();
+    // Nothing is started here while an action runs, and standbys that follow this one acknowledge nothing meanwhile.
+    if (postgres.kind === 'stopped' || postgres.kind === 'orphaned')
+      return failed('not-running', 'PostgreSQL is down on this node');
     const position = await askPrimaryPosition(context.config, upstream);
     if (observation === null || position === null) last = 'primary or standby does not answer';
     else if (observation.replayPaused) last = 'the replay is paused';

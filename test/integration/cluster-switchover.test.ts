@@ -1,5 +1,5 @@
 /** Switchovers of a whole cluster while clients write: done, aborted, given back, refused. No client may see an error. */
-import { chmodSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
@@ -83,6 +83,27 @@ describe('a switchover', () => {
     expect(await cluster.primary()).toBe(primary);
     const head = await cluster.store().readHead();
     expect(head).toMatchObject({ value: { record: { failoverState: 'stable', operation: null } } });
+  });
+
+  it('is aborted at once when its target dies while it catches up', async () => {
+    const { cluster } = sandbox;
+    const [primary, target] = [await cluster.primary(), await cluster.standby()];
+    await cluster.query(target, 'select pg_wal_replay_pause()');
+    const asked = operate(cluster, { kind: 'switchover', target });
+    const waits = async () => {
+      const head = await cluster.store().readHead();
+      const id = head.kind === 'ok' ? head.value.record?.operation?.id : undefined;
+      const operation = id === undefined ? null : await cluster.store().readOperation(id);
+      if (operation?.kind !== 'ok') return false;
+      return operation.value.actions.some((one) => one.verb === 'await-catchup' && one.claimedBy !== null);
+    };
+    await eventually('the target to be waited for', waits);
+    const lock = readFileSync(join(await dataDirectoryOf(cluster, target), 'postmaster.pid'), 'utf8');
+    process.kill(Number.parseInt(lock, 10), 'SIGKILL');
+    const ended = await asked;
+    expect(ended.status).toBe('FAILED');
+    expect(JSON.stringify(ended)).toContain('PostgreSQL is down on this node');
+    expect(await cluster.primary()).toBe(primary);
   });
 
   it('gives the lease back when the promotion really fails', async () => {
