@@ -7,6 +7,8 @@ import type { Guard } from './guard.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { Watchdog } from './watchdog.ts';
 
+/** A start takes far less, unless its disk gives no answer. */
+const startEndsMs = 5_000;
 const orderlyStopMs = 20_000;
 
 export interface HostToEnd {
@@ -16,14 +18,15 @@ export interface HostToEnd {
   readonly keeper: Pick<LeaseKeeper, 'stop'>;
 }
 
-/** How many processes of PostgreSQL are left. */
+/** How many processes of PostgreSQL are left, or may still come. */
 export async function endHost({ node, guard, watchdog, keeper }: HostToEnd): Promise<number> {
-  await node.startNoMore();
+  const noneToCome = await node.startNoMore(startEndsMs);
   await node.stopFast(orderlyStopMs);
   const { remaining } = await node.killAll('the host shuts down');
-  if (remaining.length === 0) guard.quit();
+  const left = remaining.length + (noneToCome ? 0 : 1);
+  if (left === 0) guard.quit();
   // Renews no more: the deadline that the guard was told last comes.
   keeper.stop();
-  if (remaining.length === 0) watchdog.notWritable();
-  return remaining.length;
+  if (left === 0) watchdog.notWritable();
+  return left;
 }

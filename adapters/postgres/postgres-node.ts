@@ -1,6 +1,7 @@
 // One PostgreSQL server of a host as one object: the face of this folder to the agent. Holds what is kept between calls (two
 // connections, what the last observation learned) and nothing that decides.
 
+import { setTimeout } from 'node:timers/promises';
 import type { Lsn } from '../../core/model/lsn.ts';
 import {
   type BaseBackupOptions,
@@ -75,7 +76,7 @@ export class PostgresNode {
   /** Null: a former agent may have set it. */
   #promotionExpected: boolean | null = null;
   #startsNoMore = false;
-  #starting: Promise<unknown> = Promise.resolve();
+  readonly #starting = new Set<Promise<StartResult>>();
   readonly #watching: LocalConnection;
   readonly #observer: Observer;
 
@@ -126,18 +127,19 @@ export class PostgresNode {
     if (this.#startsNoMore) {
       return Promise.resolve({ kind: 'refused', reason: 'host-ends', processes: [] });
     }
-    const starting = start(this.host, options);
-    const ended = starting.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#starting = Promise.all([this.#starting, ended]);
+    const starting = start(this.host, options).finally(() => this.#starting.delete(starting));
+    this.#starting.add(starting);
     return starting;
   }
-  /** The host ends: every later start is refused. Resolves when those under way have come to their end. */
-  async startNoMore(): Promise<void> {
+  /**
+   * The host ends: every later start is refused. True when those under way have come to their end; false when one has not within
+   * `timeoutMs`, as on a frozen disk: it may still bring up a server.
+   */
+  async startNoMore(timeoutMs: number): Promise<boolean> {
     this.#startsNoMore = true;
-    await this.#starting;
+    const late = setTimeout(timeoutMs, undefined, { ref: false });
+    await Promise.race([Promise.allSettled(this.#starting), late]);
+    return this.#starting.size === 0;
   }
   awaitAccepting(
     started: { readonly pid: number; readonly startTicks: number; readonly logOffset?: number },

@@ -56,8 +56,7 @@ async function awaitCatchUp(
       return failed('lease-moved', `the lease is ${lease.state}, epoch ${lease.epoch}`);
     const { observation, postgres } = await context.server.look();
     // Nothing is started here while an action runs, and standbys that follow this one acknowledge nothing meanwhile.
-    if (postgres.kind === 'stopped' || postgres.kind === 'orphaned')
-      return failed('not-running', 'PostgreSQL is down on this node');
+    if (postgres.kind === 'stopped') return failed('not-running', 'PostgreSQL is down on this node');
     const position = await askPrimaryPosition(context.config, upstream);
     if (observation === null || position === null) last = 'primary or standby does not answer';
     else if (observation.replayPaused) last = 'the replay is paused';

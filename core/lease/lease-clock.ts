@@ -125,8 +125,8 @@ export function sealAfterMs(ttlMs: number): number {
 }
 
 /**
- * How long a lease has not changed when its holder counts as silent: by then the holder itself has turned its clients away, so that an
- * operation which takes it for lost costs nobody anything. Not enough to seal: it may still write.
+ * How long a lease has not changed when its holder counts as silent: by then the holder itself has turned its clients away, unless
+ * its members let it serve while DynamoDB is away (failsafe). Not enough to seal: it may still write.
  */
 export function silentAfterMs(ttlMs: number): number {
   return fenceBudget(ttlMs).unreadyAfterMs * 1.03 + sealMarginMs;

@@ -74,7 +74,7 @@ test('at the end of its host a start under way is waited for, and every later on
   void node.postgres.start({ as: 'primary' }).then((result) => {
     started = result;
   });
-  await node.postgres.startNoMore();
+  expect(await node.postgres.startNoMore(20_000)).toBe(true);
   expect(started).toMatchObject({ kind: 'started' });
   await node.postgres.killAll('test');
   expect(await node.postgres.start({ as: 'primary' })).toMatchObject({
