@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sendSignal } from '../../adapters/process.ts';
 import type { ClusterEvent } from '../../core/model/cluster-event.ts';
+import { compareLsn, type Lsn, parseLsn } from '../../core/model/lsn.ts';
 import { Operator } from '../../local/faults/operator.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
@@ -95,6 +96,13 @@ async function hasAllLog(cluster: ClusterHandle, primary: string): Promise<boole
   return row?.complete === cluster.wanted.nodes.length - 1;
 }
 
+/** Its agent has seen that much log written: what it knows of a crash is what it saw last, up to a heartbeat earlier. */
+async function hasReported(cluster: ClusterHandle, node: string, written: Lsn | null): Promise<boolean> {
+  const nodes = await cluster.store().readNodes();
+  const lsn = nodes.kind === 'ok' ? nodes.value.find((report) => report.node === node)?.lsn : null;
+  return written !== null && lsn != null && compareLsn(lsn, written) >= 0;
+}
+
 describe('a primary that fails without dying', () => {
   it('whose postmaster is stopped takes writes again, in place, and says why', async () => {
     const { cluster } = sandbox;
@@ -175,6 +183,9 @@ describe('a primary that fails without dying', () => {
     );
     await cluster.query(subject, 'create table kept as select generate_series(1, 100) id');
     await eventually('every standby to have all of the log', async () => hasAllLog(cluster, subject), 60_000);
+    const [now] = await cluster.query<{ lsn: string }>(subject, 'select pg_current_wal_lsn()::text lsn');
+    const written = parseLsn(now?.lsn ?? '');
+    await eventually('its agent to have seen it', async () => hasReported(cluster, subject, written), 30_000);
     const known = new Set((await eventsOf(cluster)).map(({ id }) => id));
     const postmaster = cluster.endpoints().nodes[subject]?.postmasterPid ?? 0;
     expect(sendSignal(postmaster, 'SIGKILL')).toBe('sent');
