@@ -1,10 +1,13 @@
-/** A host that ends decides nothing more, also in a round that was under way; what it waits for is that round. */
+/** A host that ends decides nothing more, also in a round that was under way; what it waits for is that round. One that lives does not hurry. */
 import { expect, it } from 'vitest';
 import type { ActionRunner } from '../../agent/action-runner.ts';
 import { DatabaseHost } from '../../agent/database/database-host.ts';
+import { sameOrderAgainMs } from '../../agent/database/order-pace.ts';
 import type { OrderContext } from '../../agent/database/orders.ts';
 import type { Look } from '../../agent/database/server.ts';
+import type { HostState } from '../../core/host/host-state.ts';
 import { startWatch } from '../../core/lease/lease-clock.ts';
+import { aLease, aPosition, aStandby, ownSystem } from '../support/host-states.ts';
 
 const stopped: Look = {
   postgres: { kind: 'stopped' },
@@ -15,18 +18,33 @@ const stopped: Look = {
   standbySignal: false,
 };
 
-/** A host whose look at PostgreSQL ends when it is told to; `begun` are the messages of its log. It knows nothing that a report needs. */
-function bench() {
+interface Bench {
+  /** What the loop finds; left out: a host that knows nothing that a report needs. */
+  readonly state?: HostState;
+  readonly start?: () => void;
+}
+
+/** A host whose look at PostgreSQL ends when it is told to; `begun` are the messages of its log, `clock.ms` is its time. */
+function bench({ state, start = () => undefined }: Bench = {}) {
   const begun: string[] = [];
   const looks: ((look: Look) => void)[] = [];
+  const clock = { ms: 0 };
+  const node = {
+    killAll: async () => ({ remaining: [] }),
+    prepareStandby: async () => undefined,
+    start: async () => {
+      start();
+      return { kind: 'failed', reason: 'not here' };
+    },
+  };
   const context = {
-    config: { node: 'node1', instanceId: 'i-1', tags: {} },
-    writer: { node: 'node1', incarnation: 'i1' },
+    config: { node: state?.node ?? 'node1', instanceId: 'i-1', tags: {} },
+    writer: { node: state?.node ?? 'node1', incarnation: 'i1' },
     keeper: {
       view: () => ({
-        headRead: false,
-        record: null,
-        watch: startWatch(0),
+        headRead: state?.headRead ?? false,
+        record: state?.record ?? null,
+        watch: state?.watch ?? startWatch(0),
         holdStage: 'none',
         heldBack: null,
       }),
@@ -38,20 +56,23 @@ function bench() {
       look: () => new Promise<Look>((resolve) => looks.push(resolve)),
       last: () => null,
       isClosed: () => true,
+      following: () => null,
+      node,
     },
-    disk: { reload: () => undefined, facts: () => ({}) },
+    disk: { reload: () => undefined, facts: () => state?.disk ?? {}, sawEpoch: () => undefined },
     clients: { warm: () => undefined },
-    now: () => 0,
+    now: () => clock.ms,
     nodes: () => [],
     nodesEveryMs: () => 0,
     readNodes: async () => undefined,
-    directoryRead: () => false,
-    health: () => ({}),
+    directoryRead: () => state !== undefined,
+    health: () => state?.health ?? {},
+    reportSoon: () => undefined,
     log: (_level: string, message: string) => begun.push(message),
   };
   const runner = { running: () => null, poke: () => undefined };
   const host = new DatabaseHost(context as unknown as OrderContext, runner as unknown as ActionRunner);
-  return { host, begun, looks };
+  return { host, begun, looks, clock };
 }
 
 async function looking() {
@@ -80,4 +101,27 @@ it('decides nothing in a round that was under way when it was stopped, and is se
   looks[0]?.(stopped);
   await waiting;
   expect(begun).toEqual([]);
+});
+
+it('lets an order that failed wait before the same one is carried out again, and no longer', async () => {
+  let starts = 0;
+  // Nobody holds the lease: a standby is brought up, following nobody.
+  const state = aStandby({ lease: aLease({ state: 'sealed' }), postgres: { kind: 'stopped' } });
+  const { host, looks, clock } = bench({ state, start: () => (starts += 1) });
+  const control = { systemIdentifier: ownSystem, redoLsn: aPosition } as Look['control'];
+  const down: Look = { ...stopped, control, dataDirectory: 'present', standbySignal: true };
+  const round = async (number: number) => {
+    await expect.poll(() => looks).toHaveLength(number);
+    looks[number - 1]?.(down);
+    await host.settled();
+  };
+  host.begin();
+  await round(1);
+  expect(starts).toBe(1);
+  await round(2);
+  expect(starts).toBe(1);
+  clock.ms += sameOrderAgainMs;
+  host.reconcile();
+  await round(3);
+  expect(starts).toBe(2);
 });
