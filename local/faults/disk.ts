@@ -13,7 +13,8 @@ import { freezeVolume } from './frozen-volume.ts';
 import { hostFolder } from './host-parts.ts';
 import { boot } from './processes.ts';
 
-function volumeOf(cluster: ClusterHandle, host: string): string {
+/** Where the data of a host with a volume of its own is mounted. */
+export function volumeOf(cluster: ClusterHandle, host: string): string {
   const folder = join(hostFolder(cluster, host), 'data');
   if (!isMounted(folder))
     throw new Error(`${host} has no volume of its own: it needs volumeMb in the cluster file`);
@@ -24,15 +25,16 @@ const fillTimeoutMs = 20_000;
 /** So much is written byte by byte: allocating all that is said to be free fails for want of room to note it. */
 const lastBytes = 4 * 1024 * 1024;
 
-/** Takes all space that is left, as any other program could. The undo gives it back. */
-export function fillVolume(folder: string): Undo {
+/** Takes all space that is left but `leaveBytes`, as any other program could. The undo gives it back. */
+export function fillVolume(folder: string, leaveBytes = 0): Undo {
   const most = join(folder, 'ballast.most');
   const rest = join(folder, 'ballast.rest');
   const { bavail, bsize } = statfsSync(folder);
-  const atOnce = bavail * bsize - lastBytes;
+  const atOnce = bavail * bsize - Math.max(leaveBytes, lastBytes);
   if (atOnce > 0) execFileSync('fallocate', ['-l', String(atOnce), most], { stdio: 'ignore' });
   // It ends when nothing goes in any more, which is what it is for.
-  spawnSync('dd', ['if=/dev/zero', `of=${rest}`, 'bs=4k'], { stdio: 'ignore', timeout: fillTimeoutMs });
+  if (leaveBytes === 0)
+    spawnSync('dd', ['if=/dev/zero', `of=${rest}`, 'bs=4k'], { stdio: 'ignore', timeout: fillTimeoutMs });
   return async () => {
     for (const path of [most, rest]) rmSync(path, { force: true });
   };

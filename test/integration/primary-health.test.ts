@@ -1,11 +1,14 @@
 /**
- * What counts as a failed primary, on a whole cluster whose first primary has a small disk of its own: a postmaster that is
+ * What counts as a failed primary, on a whole cluster whose hosts have small disks of their own (which needs root): a postmaster that is
  * stopped, a data disk that is full, one that is frozen. Clients write all the time, and nothing that was acknowledged is lost.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sendSignal } from '../../adapters/process.ts';
 import type { ClusterEvent } from '../../core/model/cluster-event.ts';
 import { compareLsn, type Lsn, parseLsn } from '../../core/model/lsn.ts';
+import { faultNamed } from '../../local/faults/all-faults.ts';
+import { fillVolume, volumeOf } from '../../local/faults/disk.ts';
+import { nothingToUndo } from '../../local/faults/fault.ts';
 import { Operator } from '../../local/faults/operator.ts';
 import type { ClusterHandle } from '../../local/runtime/cluster-handle.ts';
 import { ContinuousWriter, lostWrites } from '../../local/runtime/continuous-writer.ts';
@@ -15,38 +18,34 @@ import {
   openClusterSandbox,
   threeNodes,
 } from './support/cluster-sandbox.ts';
-import { eventsOf, operate, succeeded } from './support/operations.ts';
-import { giveOwnDisk, type OwnDisk } from './support/own-disk.ts';
+import { eventsOf, operate } from './support/operations.ts';
 
 const wholeMs = 90_000;
-const diskBytes = 2 * 1024 ** 3;
+const volumeMb = 2048;
 
 let sandbox: ClusterSandbox;
-let disk: OwnDisk | null = null;
 let subject = '';
+/** Of the fault that a test did to the subject's disk. */
+let undo = nothingToUndo;
 
 beforeAll(async () => {
-  sandbox = await openClusterSandbox(threeNodes());
-  subject = await sandbox.cluster.standby();
-  disk = await giveOwnDisk(sandbox.cluster, subject, diskBytes);
+  sandbox = await openClusterSandbox(threeNodes({ volumeMb }));
 });
-/** The node with a disk of its own is the primary of each test. */
 beforeEach(async () => {
-  const { cluster } = sandbox;
-  disk?.thaw();
-  disk?.free();
-  await cluster.untilWhole(wholeMs);
-  if ((await cluster.primary()) !== subject) {
-    expect(await operate(cluster, { kind: 'switchover', target: subject })).toEqual(succeeded);
-    await cluster.untilWhole(wholeMs);
-  }
+  await sandbox.cluster.untilWhole(wholeMs);
+  subject = await sandbox.cluster.primary();
 });
+afterEach(mend);
 afterAll(async () => {
-  disk?.thaw();
-  await sandbox?.cluster.down();
-  disk?.close();
   await sandbox?.close();
 });
+
+/** Takes the fault back, once: a test does so itself where it goes on, and what a failed one left is taken back after it. */
+async function mend(): Promise<void> {
+  const pending = undo;
+  undo = nothingToUndo;
+  await pending();
+}
 
 interface Scene {
   readonly writer: ContinuousWriter;
@@ -136,7 +135,7 @@ describe('a primary that fails without dying', () => {
   it('whose data disk is full hands over while it can still stop cleanly, and is not chosen until there is space', async () => {
     const { cluster } = sandbox;
     const scene = await begin('disk_full');
-    disk?.fill(8 * 1024 ** 2);
+    undo = fillVolume(volumeOf(cluster, subject), 8 * 1024 ** 2);
     const successor = await anotherPrimary();
     const count = scene.writer.count();
     await eventually('writes again', () => scene.writer.count() > count + 100);
@@ -152,18 +151,18 @@ describe('a primary that fails without dying', () => {
     const refused = await operate(cluster, { kind: 'switchover', target: subject });
     expect(refused).toMatchObject({ status: 'FAILED', error: 'TargetNotEligible' });
     expect(refused.cause).toContain('disk-full');
-    disk?.free();
+    await mend();
     await eventually('its disk well again', async () => find(await scene.news(), 'disk_recovered') ?? null);
   });
 
   it('whose data disk is frozen is killed and gives way', async () => {
     const { cluster } = sandbox;
     const scene = await begin('disk_frozen');
-    disk?.freeze();
+    undo = await faultNamed('primary-disk-frozen').apply(cluster, subject);
     await anotherPrimary();
     const count = scene.writer.count();
     await eventually('writes again', () => scene.writer.count() > count + 100, 60_000);
-    disk?.thaw();
+    await mend();
     await cluster.untilWhole(wholeMs);
     await scene.end();
     const events = await scene.news();
@@ -210,16 +209,15 @@ describe('a primary that fails without dying', () => {
   it('whose data disk has turned read-only hands over though it is down, and is whole again after a repair', async () => {
     const { cluster } = sandbox;
     const scene = await begin('disk_read_only');
-    disk?.turnReadOnly();
+    undo = await faultNamed('primary-disk-read-only').apply(cluster, subject);
     await anotherPrimary();
     const count = scene.writer.count();
     await eventually('writes again', () => scene.writer.count() > count + 100, 60_000);
-    await cluster.killHost(subject);
-    disk?.repair();
+    await mend();
     // A failover has it stopped, if nobody could prove that it is down: then EC2 starts it.
     const operator = new Operator(cluster);
     try {
-      if ((await operator.startStopped()).length === 0) await cluster.bootHost(subject);
+      await operator.startStopped();
     } finally {
       operator.close();
     }

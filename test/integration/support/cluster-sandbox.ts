@@ -36,8 +36,6 @@ export async function openClusterSandbox(
   const project = mkdtempSync(join(tmpdir(), 'leasehold-sandbox-'));
   // Otherwise PostgreSQL's user could not enter it, and data would go elsewhere and away with the first `down`.
   chmodSync(project, 0o755);
-  // Else the servers' user could not reach the data, and it would go elsewhere.
-  chmodSync(project, 0o755);
   const clusterFile = join(project, 'cluster.json');
   writeFileSync(clusterFile, JSON.stringify(file));
   try {
