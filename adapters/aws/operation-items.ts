@@ -36,7 +36,13 @@ export interface OperationStore {
     operation: string,
     action: string,
     token: string,
-    commandId: string | null,
+    o?: CallOptions,
+  ): Promise<Conditional<Action>>;
+  /** By which Run Command it was ordered too, for whoever looks for its output. */
+  noteCommand(
+    operation: string,
+    action: string,
+    commandId: string,
     o?: CallOptions,
   ): Promise<Conditional<Action>>;
   claimAction(
@@ -139,6 +145,21 @@ function headerCalls(calls: ItemCalls, pk: string) {
 
 function actionCalls(calls: ItemCalls, pk: string) {
   const keyOf = (operation: string, action: string) => ({ pk, sk: `${operation}#${action}` });
+  /** Of an action that exists, whatever its status. */
+  const change = async (
+    operation: string,
+    action: string,
+    set: Partial<Action>,
+    o?: CallOptions,
+  ): Promise<Conditional<Action>> => {
+    const expression = createExpression();
+    const input = {
+      UpdateExpression: expression.set(actionToItem(set)),
+      ConditionExpression: `attribute_exists(${expression.name('pk')})`,
+      ...expression.parameters(),
+    };
+    return mapOk(await calls.update(keyOf(operation, action), input, o), parseAction);
+  };
   return {
     async putAction(action: Action, o?: CallOptions): Promise<Conditional<Action>> {
       const item = { ...actionToItem(action), ...keyOf(action.operation, action.action) };
@@ -147,22 +168,10 @@ function actionCalls(calls: ItemCalls, pk: string) {
         () => action,
       );
     },
-    async attachTaskToken(
-      operation: string,
-      action: string,
-      taskToken: string,
-      commandId: string | null,
-      o?: CallOptions,
-    ): Promise<Conditional<Action>> {
-      const expression = createExpression();
-      const set = commandId === null ? { taskToken } : { taskToken, commandId };
-      const input = {
-        UpdateExpression: expression.set(actionToItem(set)),
-        ConditionExpression: `attribute_exists(${expression.name('pk')})`,
-        ...expression.parameters(),
-      };
-      return mapOk(await calls.update(keyOf(operation, action), input, o), parseAction);
-    },
+    attachTaskToken: (operation: string, action: string, taskToken: string, o?: CallOptions) =>
+      change(operation, action, { taskToken }, o),
+    noteCommand: (operation: string, action: string, commandId: string, o?: CallOptions) =>
+      change(operation, action, { commandId }, o),
     async claimAction(
       operation: string,
       action: string,

@@ -23,8 +23,6 @@ export interface DemoteInput {
 /** What the end of a failover needs to know of the old host; plain JSON. */
 export interface Demoted {
   readonly instanceId: string | null;
-  /** The fence that was sent without waiting. */
-  readonly fenceCommand: string | null;
   /** The host's own report at that time: a later one shows that it lives, and knows that it lost the lease. */
   readonly incarnation: string | null;
   readonly reportSeq: number | null;
@@ -41,7 +39,13 @@ export async function demoteOldPrimary(deps: WorkflowDeps, input: DemoteInput): 
     markStep(deps, store, input.plan.operation, 'demoting_old_primary'),
   ]);
   const demoted = await loosen(deps, store, input.plan, lease, need(nodes));
-  need(await deps.tasks.succeed(input.token, demoted));
+  const { instanceId } = demoted;
+  // The lease is free: whoever promotes waits neither for the fence nor for Run Command to accept it. The end asks for its proof.
+  const [answered] = await Promise.all([
+    deps.tasks.succeed(input.token, demoted),
+    demoted.settled || instanceId === null ? null : sendFence(deps, instanceId, input.plan.epoch),
+  ]);
+  need(answered);
 }
 
 async function handOver(deps: WorkflowDeps, store: ClusterStore, input: DemoteInput): Promise<void> {
@@ -57,16 +61,13 @@ async function handOver(deps: WorkflowDeps, store: ClusterStore, input: DemoteIn
     .filter(({ order, ok }) => ok && order.verb === 'pause')
     .map(({ order }) => order.node);
   const release = releaseOrder(plan, plan.target, { proxies, armed: [idOf(promote)] }, reports);
-  const [, commandId] = await Promise.all([
-    placeOrder(deps, store, plan.operation, 'promoting_new_primary', promote),
-    placeOrder(deps, store, plan.operation, 'demoting_old_primary', release),
+  const { operation } = plan;
+  await Promise.all([
+    placeOrder(deps, store, { operation, step: 'promoting_new_primary', order: promote }),
+    placeOrder(deps, store, { operation, step: 'demoting_old_primary', order: release }, () =>
+      awaitAnswer(deps, store, { operation, order: release, token: input.token }),
+    ),
   ]);
-  await awaitAnswer(deps, store, {
-    operation: plan.operation,
-    order: release,
-    token: input.token,
-    commandId,
-  });
 }
 
 async function loosen(
@@ -79,7 +80,6 @@ async function loosen(
   const report = reports.find(({ node }) => node === plan.from) ?? null;
   const host = {
     instanceId: report?.instanceId ?? null,
-    fenceCommand: null,
     incarnation: report?.incarnation ?? null,
     reportSeq: report?.seq ?? null,
   };
@@ -91,6 +91,5 @@ async function loosen(
   // Released: by itself, PostgreSQL stopped. Fenced: there was proof. A later epoch: this state ran before.
   if (lease.state !== 'sealed' || lease.epoch !== plan.epoch || host.instanceId === null)
     return { ...host, settled: lease.state !== 'sealed' };
-  const fenceCommand = await sendFence(deps, host.instanceId, lease.epoch);
-  return { ...host, fenceCommand, settled: false };
+  return { ...host, settled: false };
 }

@@ -19,40 +19,54 @@ export interface OrderInput {
   readonly token: string;
 }
 
-/** A state of its own: marks the step and orders. Returns what the history shows of it. */
+/**
+ * A state of its own: marks the step and orders. Returns what the history shows of it. The agent may answer the token as soon as the
+ * step is marked; that Run Command takes a second to accept the command delays nobody.
+ */
 export async function orderAction(
   deps: WorkflowDeps,
-  input: OrderInput,
+  { cluster, operation, step, order, token }: OrderInput,
 ): Promise<{ readonly action: string }> {
-  const store = deps.storeOf(input.cluster);
-  const [commandId] = await Promise.all([
-    placeOrder(deps, store, input.operation, input.step, input.order),
-    markStep(deps, store, input.operation, input.step),
-  ]);
-  await awaitAnswer(deps, store, { ...input, commandId });
-  return { action: idOf(input.order) };
+  const store = deps.storeOf(cluster);
+  const marked = markStep(deps, store, operation, step);
+  const answerable = async (): Promise<void> => {
+    await marked;
+    await awaitAnswer(deps, store, { operation, order, token });
+  };
+  await Promise.all([marked, placeOrder(deps, store, { operation, step, order }, answerable)]);
+  return { action: idOf(order) };
 }
 
 export function idOf(order: ActionOrder): string {
   return actionId(order.verb, order.node, order.attempt);
 }
 
-/**
- * Makes the action known by both ways; harmless when it already was. The value is the command's id, null when only DynamoDB
- * tells the agent.
- */
+/** An order as part of an operation. */
+export interface Placed {
+  readonly operation: string;
+  readonly step: Step;
+  readonly order: ActionOrder;
+}
+
+/** Makes the action known by both ways; harmless when it already was. `armed` follows once agents can find it in DynamoDB. */
 export async function placeOrder(
   deps: WorkflowDeps,
   store: ClusterStore,
-  operation: string,
-  step: Step,
-  order: ActionOrder,
-): Promise<string | null> {
+  { operation, step, order }: Placed,
+  armed: () => Promise<void> = async () => undefined,
+): Promise<void> {
   const [, commandId] = await Promise.all([
-    armAction(store, operation, step, order),
+    armAction(store, operation, step, order).then(armed),
     runCommand(deps, operation, order),
   ]);
-  return commandId;
+  if (commandId === null) return;
+  const noted = await store.noteCommand(operation, idOf(order), commandId);
+  if (noted.kind !== 'ok')
+    deps.log('warn', 'the command of an action is missing in the history', {
+      action: idOf(order),
+      operation,
+      error_kind: noted.kind,
+    });
 }
 
 /** Only the item in DynamoDB: agents find it within 100 ms. */
@@ -80,6 +94,7 @@ export async function armAction(
   needOrRefused(await store.putAction(action));
 }
 
+/** The command's id; null when only DynamoDB tells the agent. */
 async function runCommand(deps: WorkflowDeps, operation: string, order: ActionOrder): Promise<string | null> {
   if (order.instanceId === null) return null;
   const sent = await deps.hosts.runAction({ instanceId: order.instanceId, operation, action: idOf(order) });
@@ -98,13 +113,12 @@ export interface Waiting {
   readonly operation: string;
   readonly order: ActionOrder;
   readonly token: string;
-  readonly commandId: string | null;
 }
 
 /** From here on the agent answers the token; if it has finished before, it is answered now. */
 export async function awaitAnswer(deps: WorkflowDeps, store: ClusterStore, waiting: Waiting): Promise<void> {
-  const { operation, order, token, commandId } = waiting;
-  const attached = needOrRefused(await store.attachTaskToken(operation, idOf(order), token, commandId));
+  const { operation, order, token } = waiting;
+  const attached = needOrRefused(await store.attachTaskToken(operation, idOf(order), token));
   if (attached === null)
     throw new WorkflowError('ActionFailed', `action ${idOf(order)} of operation ${operation} has vanished`);
   const { result } = attached.value;

@@ -35,7 +35,9 @@ export async function rollBack(
   // Without a target nothing holds a standby at it any more, ordered or not.
   await markStep(deps, store, plan.operation, 'reconfiguring_replicas', { failoverTargetPrimary: null });
   await Promise.all(
-    orders.map((order) => placeOrder(deps, store, plan.operation, 'reconfiguring_replicas', order)),
+    orders.map((order) =>
+      placeOrder(deps, store, { operation: plan.operation, step: 'reconfiguring_replicas', order }),
+    ),
   );
   const answers = await awaitAnswers(deps, store, plan.operation, orders.map(idOf));
   const message = orders

@@ -225,8 +225,11 @@ function actionCalls(table: MemoryTable) {
       table.actions.set(key, wiredAction(action));
       return ok(action);
     },
-    async attachTaskToken(operation: string, action: string, taskToken: string, commandId: string | null) {
-      return change(operation, action, () => (commandId === null ? { taskToken } : { taskToken, commandId }));
+    async attachTaskToken(operation: string, action: string, taskToken: string) {
+      return change(operation, action, () => ({ taskToken }));
+    },
+    async noteCommand(operation: string, action: string, commandId: string) {
+      return change(operation, action, () => ({ commandId }));
     },
     async claimAction(operation: string, action: string, incarnation: string, o: ClaimOptions = {}) {
       return change(operation, action, ({ status, claimedBy }) => {

@@ -326,8 +326,13 @@ export function storeContract(fresh: () => ClusterStore): void {
 
     test('shows its task token to who finishes it, and its result to who attaches the token', async () => {
       await store.putAction(sampleAction);
-      expect(await store.attachTaskToken(operation, 'unknown', 't', null)).toEqual(refused);
-      expect(okValue(await store.attachTaskToken(operation, action, 'token1', 'command1'))).toEqual({
+      expect(await store.attachTaskToken(operation, 'unknown', 't')).toEqual(refused);
+      expect(okValue(await store.attachTaskToken(operation, action, 'token1'))).toEqual({
+        ...sampleAction,
+        taskToken: 'token1',
+      });
+      expect(await store.noteCommand(operation, 'unknown', 'command1')).toEqual(refused);
+      expect(okValue(await store.noteCommand(operation, action, 'command1'))).toEqual({
         ...sampleAction,
         taskToken: 'token1',
         commandId: 'command1',
@@ -336,7 +341,7 @@ export function storeContract(fresh: () => ClusterStore): void {
       expect(okValue(await store.finishAction(operation, action, 'a1', result))).toMatchObject({
         taskToken: 'token1',
       });
-      expect(okValue(await store.attachTaskToken(operation, action, 'token2', null))).toMatchObject({
+      expect(okValue(await store.attachTaskToken(operation, action, 'token2'))).toMatchObject({
         ...{ taskToken: 'token2', commandId: 'command1', status: 'succeeded', result },
       });
     });

@@ -67,7 +67,7 @@ describe('the answers of hosts', () => {
   test('are looked for until they are there; no token is left with the action', async () => {
     const bench = await given();
     const direct = answers(bench);
-    await direct.store.attachTaskToken(operation, action.action, 'token', null);
+    await direct.store.attachTaskToken(operation, action.action, 'token');
     const read = await bench.store.readOperation(operation);
     expect(read).toMatchObject({ value: { actions: [{ taskToken: null }] } });
     await direct.look();
@@ -81,7 +81,7 @@ describe('the answers of hosts', () => {
   test('that tell of a failure fail the task with its name', async () => {
     const bench = await given();
     const direct = answers(bench);
-    await direct.store.attachTaskToken(operation, action.action, 'token', null);
+    await direct.store.attachTaskToken(operation, action.action, 'token');
     await finish(bench, { ...result, ok: false, error: 'not-caught-up' });
     await direct.look();
     expect(bench.answered).toEqual([{ token: 'token', outcome: 'not-caught-up' }]);
@@ -90,21 +90,21 @@ describe('the answers of hosts', () => {
   test('that are there already are returned at once, and nothing is waited for', async () => {
     const bench = await given(result);
     const direct = answers(bench);
-    const attached = await direct.store.attachTaskToken(operation, action.action, 'token', null);
+    const attached = await direct.store.attachTaskToken(operation, action.action, 'token');
     expect(attached).toMatchObject({ kind: 'ok', value: { result } });
     expect(direct.due).toEqual([]);
   });
 
   test('of an action that does not exist are refused', async () => {
     const direct = answers(await given());
-    expect(await direct.store.attachTaskToken(operation, 'follow@node9#1', 'token', null)).toEqual({
+    expect(await direct.store.attachTaskToken(operation, 'follow@node9#1', 'token')).toEqual({
       kind: 'refused',
     });
   });
 
   test('are looked for no longer once the run has ended', async () => {
     const direct = answers(await given());
-    await direct.store.attachTaskToken(operation, action.action, 'token', null);
+    await direct.store.attachTaskToken(operation, action.action, 'token');
     direct.close();
     await direct.look();
     expect(direct.due).toEqual([]);
@@ -145,8 +145,8 @@ test('Run Command is asked once when it is away, and the actions are placed all 
   });
   const hurried = { ...deps, hosts: hurriedHosts(deps) };
   for (const attempt of [1, 2]) {
-    const placed = placeOrder(hurried, bench.store, operation, 'waiting_for_catchup', orderOf(attempt));
-    expect(await placed).toBeNull();
+    const placed = { operation, step: 'waiting_for_catchup', order: orderOf(attempt) } as const;
+    await placeOrder(hurried, bench.store, placed);
   }
   expect(asked).toBe(1);
   const read = await bench.store.readOperation(operation);

@@ -2,6 +2,7 @@
  * Ordering an action: it exists once, whichever way it was ordered; its result is answered by whoever finds it.
  */
 import { expect, test } from 'vitest';
+import { ok } from '../../../adapters/aws/store-answer.ts';
 import { orderAction } from '../../../adapters/workflow/order.ts';
 import type { ActionOrder } from '../../../core/failover/plan-operation.ts';
 import { createBench, operation, unreachable, withHosts } from './workflow-bench.ts';
@@ -73,6 +74,20 @@ test('without Run Command the agent still finds it', async () => {
     commandId: null,
   });
   expect(bench.log).toContain('warn run command did not take an action');
+});
+
+test('an agent may answer before Run Command has accepted the command, which is noted when it has', async () => {
+  const bench = createBench();
+  let accept: (id: string) => void = () => undefined;
+  const accepted = new Promise<string>((resolve) => {
+    accept = resolve;
+  });
+  const ordered = orderAction(withHosts(bench, { runAction: async () => ok(await accepted) }), input);
+  await expect.poll(() => bench.table.actions.get(key)?.taskToken).toBe('token-1');
+  expect(bench.table.actions.get(key)?.commandId).toBeNull();
+  accept('late');
+  await ordered;
+  expect(bench.table.actions.get(key)?.commandId).toBe('late');
 });
 
 test('an operation whose place was taken orders nothing that anybody waits for', async () => {
