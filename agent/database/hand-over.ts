@@ -5,6 +5,7 @@
  */
 import { announce, release, withdraw } from '../../core/lease/lease-write.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
+import type { NodeId } from '../../core/model/lease.ts';
 import { formatLsn } from '../../core/model/lsn.ts';
 import type { Action } from '../../core/model/operation.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
@@ -15,6 +16,8 @@ import { writeFresh } from './write-fresh.ts';
 /** How long the proxies may take to pause before a hand-over is called off. */
 const pauseLimitMs = 1_500;
 const armedLimitMs = 10_000;
+/** A receiver that is started anew is back before. */
+const targetGoneMs = 2_000;
 const stopLimitMs = 10_000;
 const checkpointLimitMs = 5_000;
 /** How long the answer to the state machine waits for the successor: nothing may compete with the hand-over. */
@@ -30,12 +33,18 @@ export async function stopAndRelease(
   const target = action.args.node;
   if (target === undefined) return failed('invalid-input', 'stop-and-release needs args.node, the successor');
   if (!keeper.isHolder()) return failed('not-holder', 'this agent does not hold the lease');
-  if (!(await allArmed(context, action)))
-    return failed('not-armed', 'the others have not taken up their actions, or are not prepared');
+  const unarmed = await awaitArmed(context, action, target);
+  if (unarmed !== null) return failed('not-armed', unarmed);
   const lease = keeper.view().watch.lease;
   if (lease === null || lease.epoch !== action.epoch) return failed('fenced', 'the lease moved');
   // While clients are still served: what is written now need not be written by the shutdown.
   await context.server.node.checkpoint(checkpointLimitMs);
+  // One that is recovering from a crash, of a backend perhaps, cannot be stopped cleanly: no client is made to wait for that.
+  if (!(await context.server.answersAsPrimary()))
+    return failed(
+      'not-serving',
+      'PostgreSQL does not answer as a primary: it may be recovering from a crash',
+    );
   const announced = await writeFresh(context, (seen) => announce(seen, writer, action.operation, target));
   if (announced.kind !== 'done') return failed('not-announced', announced.kind);
   const announcedMs = context.now();
@@ -92,22 +101,38 @@ async function callOff(context: HostContext): Promise<void> {
   await writeFresh(context, (seen) => withdraw(seen, context.writer));
 }
 
-/** Claimed; with synchronous replication prepared too, for what takes the target long must not happen while nobody is served. */
-async function allArmed(context: HostContext, action: Action): Promise<boolean> {
+/**
+ * Claimed; with synchronous replication prepared too, for what takes the target long must not happen while nobody is served. Null when
+ * all is, else why not. A target that streams no more is not waited for: standbys that follow it already acknowledge nothing.
+ */
+async function awaitArmed(context: HostContext, action: Action, target: NodeId): Promise<string | null> {
   const needed = action.args.armed ?? [];
-  const deadline = context.now() + armedLimitMs;
-  while (context.now() < deadline) {
+  const startedMs = context.now();
+  let streamedMs = startedMs;
+  while (context.now() < startedMs + armedLimitMs) {
     const read = await context.store.readOperation(action.operation, { timeoutMs: 1_000 });
     if (read.kind === 'ok') {
       const { actions } = read.value;
       const { record } = context.keeper.view();
       const armed = (one: Action) =>
         one.claimedBy !== null && (one.prepared === true || !awaitsPrepared(record));
-      if (needed.every((id) => actions.some((one) => one.action === id && armed(one)))) return true;
+      if (needed.every((id) => actions.some((one) => one.action === id && armed(one)))) return null;
     }
+    if (streamsTo(context, target) !== false) streamedMs = context.now();
+    else if (context.now() - streamedMs >= targetGoneMs)
+      return `${target} does not stream from here any more`;
     await context.keeper.until(() => false, 25);
   }
-  return false;
+  return 'the others have not taken up their actions, or are not prepared';
+}
+
+/** By the last look at PostgreSQL; null where that saw nothing. */
+function streamsTo(context: HostContext, node: NodeId): boolean | null {
+  const observation = context.server.last()?.observation ?? null;
+  if (observation === null) return null;
+  return observation.replication.some(
+    ({ applicationName, state }) => applicationName === node && state === 'streaming',
+  );
 }
 
 /** Null when every proxy that takes part has paused; else who has not, and why. */

@@ -58,17 +58,31 @@ function bench(mode: Mode, lease = aLease()) {
   return { done, keeper, run, over, now: () => nowMs, pass };
 }
 
+interface OldServer {
+  /** The target streams until then. */
+  readonly streamsUntilMs?: number;
+  /** It ends a checkpoint; without one the test ends there. */
+  readonly answersAsPrimary?: boolean;
+}
+
 /** How far the old primary comes: the checkpoint is the first thing that it does once all is armed. */
-async function oldPrimary(mode: Mode, seen: Partial<Action>) {
+async function oldPrimary(mode: Mode, seen: Partial<Action>, server: OldServer = {}) {
+  const { streamsUntilMs = Number.POSITIVE_INFINITY, answersAsPrimary } = server;
   const { done, keeper, run, now } = bench(mode);
   const context = {
     ...{ keeper, now, writer: { node: 'node1', incarnation: 'i1' } },
     store: { readOperation: async () => ({ kind: 'ok', value: { actions: [{ ...target, ...seen }] } }) },
     server: {
+      last: () => ({
+        observation: {
+          replication: now() < streamsUntilMs ? [{ applicationName: 'node2', state: 'streaming' }] : [],
+        },
+      }),
+      answersAsPrimary: async () => answersAsPrimary,
       node: {
         checkpoint: async () => {
           done.push('begins');
-          throw new Error('far enough');
+          if (answersAsPrimary === undefined) throw new Error('far enough');
         },
       },
     },
@@ -89,6 +103,20 @@ it.each<Mode>(['on', 'strict'])(
 it('without synchronous replication it waits for the claim alone', async () => {
   expect(await oldPrimary('off', {})).toEqual({ done: ['begins'], error: null, tookMs: 0 });
   expect(await oldPrimary('off', { claimedBy: null })).toMatchObject({ done: [], error: 'not-armed' });
+});
+
+it('a target that streams no more is not waited for to the end, one whose receiver starts anew is', async () => {
+  const unclaimed = { claimedBy: null };
+  const gone = await oldPrimary('strict', unclaimed, { streamsUntilMs: 500 });
+  expect(gone).toMatchObject({ done: [], error: 'not-armed' });
+  expect(gone.tookMs).toBeGreaterThanOrEqual(2_400);
+  expect(gone.tookMs).toBeLessThan(3_000);
+  expect((await oldPrimary('strict', unclaimed)).tookMs).toBeGreaterThanOrEqual(10_000);
+});
+
+it('a server that recovers from a crash is not stopped: nothing is announced, and no client waits', async () => {
+  const outcome = await oldPrimary('off', {}, { answersAsPrimary: false });
+  expect(outcome).toEqual({ done: ['begins'], error: 'not-serving', tookMs: 0 });
 });
 
 /** The target, until it waits for the lease; `failures`: so often the names cannot be had. */
