@@ -23,6 +23,8 @@ export interface DemoteInput {
 /** What the end of a failover needs to know of the old host; plain JSON. */
 export interface Demoted {
   readonly instanceId: string | null;
+  /** The fence that was sent without waiting. */
+  readonly fenceCommand: string | null;
   /** The host's own report at that time: a later one shows that it lives, and knows that it lost the lease. */
   readonly incarnation: string | null;
   readonly reportSeq: number | null;
@@ -39,13 +41,7 @@ export async function demoteOldPrimary(deps: WorkflowDeps, input: DemoteInput): 
     markStep(deps, store, input.plan.operation, 'demoting_old_primary'),
   ]);
   const demoted = await loosen(deps, store, input.plan, lease, need(nodes));
-  const { instanceId } = demoted;
-  // The lease is free: whoever promotes waits neither for the fence nor for Run Command to accept it. The end asks for its proof.
-  const [answered] = await Promise.all([
-    deps.tasks.succeed(input.token, demoted),
-    demoted.settled || instanceId === null ? null : sendFence(deps, instanceId, input.plan.epoch),
-  ]);
-  need(answered);
+  need(await deps.tasks.succeed(input.token, demoted));
 }
 
 async function handOver(deps: WorkflowDeps, store: ClusterStore, input: DemoteInput): Promise<void> {
@@ -62,11 +58,16 @@ async function handOver(deps: WorkflowDeps, store: ClusterStore, input: DemoteIn
     .map(({ order }) => order.node);
   const release = releaseOrder(plan, plan.target, { proxies, armed: [idOf(promote)] }, reports);
   const { operation } = plan;
+  const promoteArmed = Promise.withResolvers<void>();
   await Promise.all([
-    placeOrder(deps, store, { operation, step: 'promoting_new_primary', order: promote }),
-    placeOrder(deps, store, { operation, step: 'demoting_old_primary', order: release }, () =>
-      awaitAnswer(deps, store, { operation, order: release, token: input.token }),
+    placeOrder(deps, store, { operation, step: 'promoting_new_primary', order: promote }, async () =>
+      promoteArmed.resolve(),
     ),
+    placeOrder(deps, store, { operation, step: 'demoting_old_primary', order: release }, async () => {
+      // Not before both are there: a token that hangs on half a hand-over could outlive the retry's.
+      await promoteArmed.promise;
+      await awaitAnswer(deps, store, { operation, order: release, token: input.token });
+    }),
   ]);
 }
 
@@ -80,6 +81,7 @@ async function loosen(
   const report = reports.find(({ node }) => node === plan.from) ?? null;
   const host = {
     instanceId: report?.instanceId ?? null,
+    fenceCommand: null,
     incarnation: report?.incarnation ?? null,
     reportSeq: report?.seq ?? null,
   };
@@ -91,5 +93,6 @@ async function loosen(
   // Released: by itself, PostgreSQL stopped. Fenced: there was proof. A later epoch: this state ran before.
   if (lease.state !== 'sealed' || lease.epoch !== plan.epoch || host.instanceId === null)
     return { ...host, settled: lease.state !== 'sealed' };
-  return { ...host, settled: false };
+  const fenceCommand = await sendFence(deps, host.instanceId, lease.epoch);
+  return { ...host, fenceCommand, settled: false };
 }

@@ -15,7 +15,7 @@ import type { NodeId } from '../../core/model/lease.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { Demoted } from './demote.ts';
-import { askFence, observeStop, sendFence } from './fence-host.ts';
+import { askFence, observeStop } from './fence-host.ts';
 import { fenceInstance } from './fence-instance.ts';
 import type { WorkflowDeps } from './ports.ts';
 import { closeOperation, emit, endHistory, readCluster, superseded } from './progress.ts';
@@ -110,13 +110,10 @@ async function settle(
   const instanceId = demoted.instanceId ?? null;
   if (demoted.settled || instanceId === null) return demoted.settled ? 'down' : 'unsettled';
   const deadlineMs = deps.now() + proofLimitMs;
-  let verdict = await lookAtOldHost(deps, store, input, null);
-  // Once more, for its proof: nobody waited for the first one, and a host that is fenced already says so at once.
-  const commandId = verdict.proof === 'none' ? await sendFence(deps, instanceId, plan.epoch) : null;
-  const command = commandId === null ? null : { instanceId, commandId };
+  let verdict = await lookAtOldHost(deps, store, input, instanceId);
   while (verdict.proof === 'none' && deps.now() < deadlineMs) {
     await deps.sleep(askEveryMs);
-    verdict = await lookAtOldHost(deps, store, input, command);
+    verdict = await lookAtOldHost(deps, store, input, instanceId);
   }
   const told = { epoch: plan.epoch, operation: plan.operation };
   if (verdict.proof !== 'none') {
@@ -156,10 +153,11 @@ async function lookAtOldHost(
   deps: WorkflowDeps,
   store: ClusterStore,
   { plan, demoted }: FinishInput,
-  fence: { readonly instanceId: string; readonly commandId: string } | null,
+  instanceId: string,
 ): Promise<FenceVerdict> {
+  const commandId = demoted.fenceCommand ?? null;
   const [command, nodes] = await Promise.all([
-    fence === null ? null : askFence(deps, fence),
+    commandId === null ? null : askFence(deps, { instanceId, commandId }),
     store.readNodes(),
   ]);
   const report = need(nodes).find(({ node }) => node === plan.from);

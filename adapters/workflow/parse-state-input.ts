@@ -81,6 +81,7 @@ const readDemoted: Reader<Partial<Demoted>> = (value, field) => {
   const settled = at['settled'];
   return {
     ...text('instanceId'),
+    ...text('fenceCommand'),
     ...text('incarnation'),
     ...(seq === undefined
       ? {}

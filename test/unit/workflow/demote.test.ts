@@ -1,48 +1,58 @@
-/** A failover whose lease is free already has the old host fenced, and waits neither for that nor for Run Command to take it. */
+/** `DemotingOldPrimary`: what is handed on of the old host of a failover, and when a hand-over can be answered. */
 import { expect, test } from 'vitest';
 import { ok } from '../../../adapters/aws/store-answer.ts';
 import { demoteOldPrimary } from '../../../adapters/workflow/demote.ts';
+import type { WorkflowDeps } from '../../../adapters/workflow/ports.ts';
 import type { Lease } from '../../../core/model/lease.ts';
-import { createBench, plan, withHosts } from './workflow-bench.ts';
+import { type Bench, createBench, operation, plan, unreachable, withHosts } from './workflow-bench.ts';
 
 const input = { plan, answers: [], token: 'token-1' };
 const host = { instanceId: 'i-1', incarnation: 'i-1', reportSeq: 5 };
+const handOver = { ...input, plan: { ...plan, path: 'handover' as const, target: 'node2' } };
+const release = `${operation}#stop-and-release@node1#1`;
 
-function given(lease: Partial<Lease>) {
+function given(lease: Partial<Lease> = {}): Bench {
   const bench = createBench();
   if (bench.table.lease !== null)
     bench.table.lease = { ...bench.table.lease, holder: 'node1', epoch: plan.epoch, ...lease };
-  const sent: unknown[] = [];
+  return bench;
+}
+
+test.each<[Lease['state'], string | null]>([
+  ['sealed', 'fence'],
+  ['released', null],
+  ['fenced', null],
+])('a failover whose lease is %s hands on the fence %s', async (state, fenceCommand) => {
+  const bench = given({ state });
+  await demoteOldPrimary(bench.deps, input);
+  const outcome = { ...host, fenceCommand, settled: fenceCommand === null };
+  expect(bench.answered).toEqual([{ token: 'token-1', outcome }]);
+});
+
+test('a hand-over can be answered while Run Command has accepted neither of its commands', async () => {
+  const bench = given();
   let accept: () => void = () => undefined;
   const accepted = new Promise<void>((resolve) => {
     accept = resolve;
   });
-  const deps = withHosts(bench, {
-    fence: async (fence) => {
-      sent.push(fence);
-      await accepted;
-      return ok('fence');
-    },
-  });
-  return { bench, sent, accept, demoted: demoteOldPrimary(deps, input) };
-}
-
-test('a sealed lease: the token is answered while Run Command has not accepted the fence yet', async () => {
-  const { bench, sent, accept, demoted } = given({ state: 'sealed' });
-  await expect
-    .poll(() => bench.answered)
-    .toEqual([{ token: 'token-1', outcome: { ...host, settled: false } }]);
-  expect(sent).toEqual([{ instanceId: 'i-1', epoch: plan.epoch }]);
+  const deps = withHosts(bench, { runAction: async () => accepted.then(() => ok('late')) });
+  const ordered = demoteOldPrimary(deps, handOver);
+  await expect.poll(() => bench.table.actions.get(release)?.taskToken).toBe('token-1');
   accept();
-  await demoted;
+  await ordered;
 });
 
-test.each<[string, Partial<Lease>]>([
-  ['released', { state: 'released' }],
-  ['fenced', { state: 'fenced' }],
-])('a lease that was %s: there is nobody to fence', async (_state, lease) => {
-  const { bench, sent, demoted } = given(lease);
-  await demoted;
-  expect(bench.answered).toEqual([{ token: 'token-1', outcome: { ...host, settled: true } }]);
-  expect(sent).toEqual([]);
+test('half a hand-over has no token: the retry brings its own', async () => {
+  const bench = given();
+  const broken: WorkflowDeps = {
+    ...bench.deps,
+    storeOf: () => ({
+      ...bench.store,
+      putAction: async (action) =>
+        action.verb === 'acquire-and-promote' ? unreachable : bench.store.putAction(action),
+    }),
+  };
+  await expect(demoteOldPrimary(broken, handOver)).rejects.toThrow();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(bench.table.actions.get(release)?.taskToken).toBeNull();
 });

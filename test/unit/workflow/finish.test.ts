@@ -10,7 +10,7 @@ import { type Bench, createBench, operation, plan, withHosts } from './workflow-
 const input: FinishInput = {
   plan,
   target: 'node2',
-  demoted: { instanceId: 'i-1', incarnation: 'i-1', reportSeq: 5, settled: false },
+  demoted: { instanceId: 'i-1', fenceCommand: 'fence', incarnation: 'i-1', reportSeq: 5, settled: false },
 };
 
 function given(lease: Partial<Lease> = {}): Bench {

@@ -2,6 +2,7 @@
  * Ordering an action: it exists once, whichever way it was ordered; its result is answered by whoever finds it.
  */
 import { expect, test } from 'vitest';
+import type { ClusterStore } from '../../../adapters/aws/cluster-store.ts';
 import { ok } from '../../../adapters/aws/store-answer.ts';
 import { orderAction } from '../../../adapters/workflow/order.ts';
 import type { ActionOrder } from '../../../core/failover/plan-operation.ts';
@@ -88,6 +89,32 @@ test('an agent may answer before Run Command has accepted the command, which is 
   accept('late');
   await ordered;
   expect(bench.table.actions.get(key)?.commandId).toBe('late');
+});
+
+test('no agent answers before the step is marked: the next state would mark its own first', async () => {
+  const bench = createBench();
+  let marked: () => void = () => undefined;
+  const marking = new Promise<void>((resolve) => {
+    marked = resolve;
+  });
+  const store: ClusterStore = {
+    ...bench.store,
+    updateRecord: async (...of) => marking.then(() => bench.store.updateRecord(...of)),
+  };
+  const ordered = orderAction({ ...bench.deps, storeOf: () => store }, input);
+  await expect.poll(() => bench.table.actions.has(key)).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(bench.table.actions.get(key)?.taskToken).toBeNull();
+  marked();
+  await ordered;
+  expect(bench.table.actions.get(key)?.taskToken).toBe('token-1');
+});
+
+test('a command that cannot be noted costs the history only', async () => {
+  const bench = createBench();
+  const store: ClusterStore = { ...bench.store, noteCommand: async () => unreachable };
+  await orderAction({ ...bench.deps, storeOf: () => store }, input);
+  expect(bench.log).toContain('warn the command of an action is missing in the history');
 });
 
 test('an operation whose place was taken orders nothing that anybody waits for', async () => {

@@ -119,7 +119,7 @@ describe('the input of a state', () => {
     });
     const choosing = { plan: planned, answers, excluded: ['b'], round: 2 };
     expect(parseChooseInput(asJson(choosing))).toEqual(choosing);
-    const demoted = { instanceId: 'i-1', incarnation: 'x', reportSeq: 5, settled: false };
+    const demoted = { instanceId: 'i-1', fenceCommand: null, incarnation: 'x', reportSeq: 5, settled: false };
     expect(parseFinishInput(asJson({ plan, target: 'b', demoted }))).toEqual({ plan, target: 'b', demoted });
     expect(
       parseFinishInput(asJson({ plan, target: 'b', demoted: { ok: true, releasedAtLsn: '0/1' } })).demoted,
