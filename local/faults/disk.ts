@@ -30,7 +30,7 @@ export function fillVolume(folder: string, leaveBytes = 0): Undo {
   const most = join(folder, 'ballast.most');
   const rest = join(folder, 'ballast.rest');
   const { bavail, bsize } = statfsSync(folder);
-  const atOnce = bavail * bsize - Math.max(leaveBytes, lastBytes);
+  const atOnce = bavail * bsize - (leaveBytes === 0 ? lastBytes : leaveBytes);
   if (atOnce > 0) execFileSync('fallocate', ['-l', String(atOnce), most], { stdio: 'ignore' });
   // It ends when nothing goes in any more, which is what it is for.
   if (leaveBytes === 0)
