@@ -3,7 +3,6 @@
  * line at its begin and end. Errors are thrown on with their name, which is what the state machine matches.
  */
 import { Logger } from '@aws-lambda-powertools/logger';
-import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import { Tracer } from '@aws-lambda-powertools/tracer';
 import type { Context } from 'aws-lambda';
 import { ulid } from 'ulid';
@@ -14,6 +13,7 @@ import { monotonicMs, sleepMs } from '../adapters/clock.ts';
 import { createAwsPorts } from '../adapters/workflow/aws-ports.ts';
 import type { WorkflowDeps } from '../adapters/workflow/ports.ts';
 import { type FunctionEnvironment, readEnvironment } from './environment.ts';
+import { createMeasure } from './publish-metrics.ts';
 
 /** A step of the workflow as a Lambda handler. */
 export type Handler = (event: unknown, context: Context) => Promise<unknown>;
@@ -33,7 +33,6 @@ export function wireFunction(
 ): Handler {
   const environment = readEnvironment(process.env);
   const logger = new Logger({ serviceName, persistentKeys: { function: name } });
-  const metrics = new Metrics({ namespace: 'Leasehold', serviceName });
   const tracer = new Tracer({ serviceName });
   const client = createDynamoClient({ region: environment.region });
   const clients = createAwsClients({ region: environment.region });
@@ -48,7 +47,7 @@ export function wireFunction(
     time: () => new Date().toISOString(),
     newId: () => ulid(),
     log: (level, message, fields) => logger[level](message, { ...fields }),
-    count: (metric) => metrics.addMetric(metric, MetricUnit.Count, 1),
+    measure: createMeasure(serviceName),
   };
   return async (event, context) => {
     logger.addContext(context);
@@ -64,8 +63,6 @@ export function wireFunction(
         ms: Math.round(monotonicMs() - startedMs),
       });
       throw error;
-    } finally {
-      metrics.publishStoredMetrics();
     }
   };
 }
