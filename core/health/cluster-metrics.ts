@@ -40,12 +40,20 @@ export const operationMetrics = {
   SentinelActed: 'Count',
 } as const;
 
-export type HealthMetric = keyof typeof healthMetrics;
-export type MetricName = HealthMetric | keyof typeof operationMetrics;
+export const drillMetrics = {
+  /** The longest time without an acknowledged write that a drill's canary saw. */
+  DrillGapMilliseconds: 'Milliseconds',
+} as const;
 
-export const metricUnits: Readonly<Record<MetricName, 'Count' | 'Bytes' | 'Percent' | 'Seconds'>> = {
+export type HealthMetric = keyof typeof healthMetrics;
+export type MetricName = HealthMetric | keyof typeof operationMetrics | keyof typeof drillMetrics;
+
+export const metricUnits: Readonly<
+  Record<MetricName, 'Count' | 'Bytes' | 'Percent' | 'Seconds' | 'Milliseconds'>
+> = {
   ...healthMetrics,
   ...operationMetrics,
+  ...drillMetrics,
 };
 
 /** Null: it cannot be said now. */
