@@ -6,7 +6,7 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { Tracer } from '@aws-lambda-powertools/tracer';
 import type { Context } from 'aws-lambda';
 import { ulid } from 'ulid';
-import { type AwsService, createAwsClients } from '../adapters/aws/clients.ts';
+import { type AwsClients, type AwsService, createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { monotonicMs, sleepMs } from '../adapters/clock.ts';
@@ -22,6 +22,7 @@ export interface Wiring {
   readonly deps: WorkflowDeps;
   readonly environment: FunctionEnvironment;
   readonly client: ReturnType<typeof createDynamoClient>;
+  readonly clients: AwsClients;
 }
 
 const serviceName = 'leasehold';
@@ -53,7 +54,7 @@ export function wireFunction(
     logger.addContext(context);
     const startedMs = monotonicMs();
     try {
-      const result = await traced(tracer, name, () => step({ deps, environment, client }, event));
+      const result = await traced(tracer, name, () => step({ deps, environment, client, clients }, event));
       logger.info('step done', { ms: Math.round(monotonicMs() - startedMs) });
       return result;
     } catch (error) {

@@ -20,6 +20,8 @@ export interface CanaryOptions {
   readonly clients?: number;
   /** Made if it is not there; left out: `leasehold_canary`. With a schema or without. */
   readonly table?: string;
+  /** PEM of who signed the server's certificate; left out: as the URL says. */
+  readonly ca?: string;
 }
 
 /** What `runDrill` needs of a canary: a test gives another one. */
@@ -180,6 +182,7 @@ export class CanaryWriter implements Canary {
       connectionTimeoutMillis: connectTimeoutMs,
       query_timeout: answerTimeoutMs,
       application_name: 'leasehold-drill',
+      ...(this.#options.ca === undefined ? {} : { ssl: { ca: this.#options.ca } }),
     });
     // A connection that breaks between two rows: the next row shows it.
     client.on('error', () => undefined);
