@@ -1,6 +1,6 @@
 /** How `leasehold drill` and `leasehold drills` show drills in a terminal. Pure. */
 import type { DrillSummary } from '../core/drill/drill-history.ts';
-import type { Drill } from '../core/model/drill.ts';
+import type { Drill, DrillKind } from '../core/model/drill.ts';
 import { table } from './terminal.ts';
 
 export function renderDrill(drill: Drill): string {
@@ -14,7 +14,10 @@ export function renderDrill(drill: Drill): string {
 }
 
 /** `drills` newest first. */
-export function renderDrills(drills: readonly Drill[], summary: DrillSummary): string {
+export function renderDrills(
+  drills: readonly Drill[],
+  summaries: Readonly<Record<DrillKind, DrillSummary>>,
+): string {
   if (drills.length === 0) return 'no drill yet';
   const rows = drills.map(({ startedAt, kind, from, to, status, canary, outcome }) => [
     startedAt,
@@ -26,11 +29,14 @@ export function renderDrills(drills: readonly Drill[], summary: DrillSummary): s
     canary?.lost ?? null,
     outcome,
   ]);
-  const { gapMs } = summary;
-  const last =
-    gapMs === null
-      ? 'none has succeeded yet'
-      : `gap: p50 ${gapMs.p50} ms, p99 ${gapMs.p99} ms, longest ${gapMs.max} ms, of ${summary.succeeded} that succeeded`;
+  const lines = (Object.entries(summaries) as [DrillKind, DrillSummary][])
+    .filter(([, summary]) => summary.drills > 0)
+    .map(([kind, summary]) => `${kind}: ${gapText(summary)}; ${summary.failed} failed`);
   const titles = ['started', 'kind', 'from -> to', 'status', 'gap (ms)', 'errors', 'lost', 'outcome'];
-  return `${table([titles, ...rows])}\n${last}; ${summary.failed} failed`;
+  return [table([titles, ...rows]), ...lines].join('\n');
+}
+
+function gapText({ gapMs, succeeded }: DrillSummary): string {
+  if (gapMs === null) return 'none has succeeded yet';
+  return `gap p50 ${gapMs.p50} ms, p99 ${gapMs.p99} ms, longest ${gapMs.max} ms, of ${succeeded} that succeeded`;
 }

@@ -17,6 +17,16 @@ export interface ClusterAlarmsProps {
   readonly mostOperationSeconds?: number;
 }
 
+export type ClusterAlarm =
+  | 'NoPrimary'
+  | 'ReplicationLag'
+  | 'RenewalsFailing'
+  | 'OperationTooLong'
+  | 'FailsafeActive'
+  | 'NodeGone'
+  | 'SplitBrain'
+  | 'DiskTrouble';
+
 interface Plan {
   readonly metric: MetricName;
   readonly what: string;
@@ -40,11 +50,15 @@ export function clusterMetric(cluster: string, metricName: MetricName, statistic
 }
 
 export class ClusterAlarms extends Construct {
-  readonly alarms: readonly Alarm[];
+  readonly byName: Readonly<Record<ClusterAlarm, Alarm>>;
 
   constructor(scope: Construct, id: string, props: ClusterAlarmsProps) {
     super(scope, id);
-    this.alarms = Object.entries(plans(props)).map(([name, plan]) => this.#alarm(name, plan, props.cluster));
+    const entries = (Object.entries(plans(props)) as [ClusterAlarm, Plan][]).map(([name, plan]) => [
+      name,
+      this.#alarm(name, plan, props.cluster),
+    ]);
+    this.byName = Object.fromEntries(entries) as Record<ClusterAlarm, Alarm>;
   }
 
   #alarm(name: string, plan: Plan, cluster: string): Alarm {
@@ -61,7 +75,7 @@ export class ClusterAlarms extends Construct {
   }
 }
 
-function plans(props: ClusterAlarmsProps): Readonly<Record<string, Plan>> {
+function plans(props: ClusterAlarmsProps): Readonly<Record<ClusterAlarm, Plan>> {
   return {
     NoPrimary: {
       metric: 'NoPrimary',

@@ -27,6 +27,8 @@ export interface ObservabilityProps {
 
 export class Observability extends Construct {
   readonly topic: Topic;
+  readonly byCluster: Readonly<Record<string, ClusterAlarms>>;
+  /** All of them. */
   readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: ObservabilityProps) {
@@ -37,10 +39,13 @@ export class Observability extends Construct {
       props.alarmSubscriptions === undefined ? {} : { subscriptions: props.alarmSubscriptions },
     );
     this.topic = topic;
-    const ofClusters = props.clusters.flatMap(
-      (cluster) =>
-        new ClusterAlarms(this, `Cluster-${cluster}`, { ...props.thresholds?.[cluster], cluster }).alarms,
+    this.byCluster = Object.fromEntries(
+      props.clusters.map((cluster) => [
+        cluster,
+        new ClusterAlarms(this, `Cluster-${cluster}`, { ...props.thresholds?.[cluster], cluster }),
+      ]),
     );
+    const ofClusters = Object.values(this.byCluster).flatMap(({ byName }) => Object.values(byName));
     this.alarms = [...ofClusters, ...this.#ofControlPlane(props)];
     const action = new SnsAction(topic);
     for (const alarm of this.alarms) {

@@ -30,6 +30,8 @@ export const handler = wireFunction('drill', ['sfn', 'ssm'], async ({ deps, envi
       },
       status: (executionArn) => clients.describeExecution(executionArn),
       canary: (drill) => new CanaryWriter({ dsn, drill, everyMs, table, ...(ca === null ? {} : { ca }) }),
+      // This function makes switchovers only.
+      inject: () => Promise.reject(new Error('no fault can be injected from here')),
       now: deps.now,
       sleep: deps.sleep,
       wallMs: () => Date.parse(deps.time()),

@@ -1,15 +1,15 @@
 /**
- * One drill from begin to end: is the cluster well, does the canary write, then the switchover, then what the canary saw, into the
- * history. The operation is an ordinary one of the state machine: a drill that dies in the middle leaves a switchover that ends by
- * itself, and an item that says `running`.
+ * One drill from begin to end: is the cluster well, does the canary write, then the switchover or the fault, then what the canary saw, into
+ * the history. The operation is an ordinary one of the state machine: a drill that dies in the middle leaves one that ends by itself,
+ * and an item that says `running`.
  *
  * | step      | left for                                                                                        |
  * |-----------|-------------------------------------------------------------------------------------------------|
  * | looking   | refused, with nothing written, unless `decideDrill` says go; else writing                       |
  * | writing   | failed, with nothing moved, when the canary cannot write; else switching                        |
- * | switching | settling, when the execution has ended or is given up                                           |
+ * | switching | settling, when the execution has ended, or another primary is there after the fault, or the time is up |
  * | settling  | checking, when a row was acknowledged after the end, or the time is up                          |
- * | checking  | succeeded when the operation did, no row is lost and no client saw an error; else failed        |
+ * | checking  | succeeded when the operation did, no row is lost and no client saw an error; else failed. After a fault clients see errors, and an asynchronous cluster may lose rows: both are only noted |
  */
 import {
   allHaveReported,
@@ -20,6 +20,7 @@ import {
 } from '../../core/drill/decide-drill.ts';
 import type { DrillWindow } from '../../core/drill/drill-window.ts';
 import type { CanaryFigures, Drill, DrillKind } from '../../core/model/drill.ts';
+import type { Lease } from '../../core/model/lease.ts';
 import type { Operation } from '../../core/model/operation.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { Answer } from '../aws/store-answer.ts';
@@ -32,6 +33,8 @@ export interface DrillDeps {
   readonly start: (name: string, input: string) => Promise<Answer<string>>;
   readonly status: (executionArn: string) => Promise<Answer<'running' | 'ended' | 'absent'>>;
   readonly canary: (drill: string) => Canary;
+  /** Of kind `fault`: breaks the primary's host. Throws when it could not. */
+  readonly inject: (primary: { readonly node: string; readonly instanceId: string }) => Promise<void>;
   /** Monotonic, in ms. */
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
@@ -74,6 +77,7 @@ export async function runDrill(deps: DrillDeps, request: DrillRequest): Promise<
   const decision = decideDrill(await look(deps, request));
   if (!decision.go) return { kind: 'refused', decision };
   const { lease } = need(await deps.store.readHead());
+  if (lease === null) throw new Error('the lease that was there is gone');
   const begun: Drill = {
     id: deps.newId(),
     kind: request.kind,
@@ -81,7 +85,7 @@ export async function runDrill(deps: DrillDeps, request: DrillRequest): Promise<
     requestedBy: request.requestedBy,
     startedAt: timeOf(deps),
     endedAt: null,
-    from: lease?.holder ?? 'unknown',
+    from: lease.holder,
     to: null,
     operation: null,
     everyMs: request.everyMs,
@@ -90,7 +94,7 @@ export async function runDrill(deps: DrillDeps, request: DrillRequest): Promise<
   };
   need(await deps.store.putDrill(begun));
   await tell(deps, 'drill_started', begun, `${request.kind} from ${begun.from}`);
-  const drill = { ...begun, ...(await perform(deps, request, begun)), endedAt: timeOf(deps) };
+  const drill = { ...begun, ...(await perform(deps, request, begun, lease)), endedAt: timeOf(deps) };
   need(await deps.store.putDrill(drill));
   await tell(deps, 'drill_ended', drill, `${drill.status}: ${drill.outcome}`);
   return { kind: 'ended', drill };
@@ -130,7 +134,7 @@ async function readReports(store: ClusterStore): Promise<Reports> {
 
 type Ending = Pick<Drill, 'status' | 'outcome'> & Partial<Drill>;
 
-async function perform(deps: DrillDeps, request: DrillRequest, drill: Drill): Promise<Ending> {
+async function perform(deps: DrillDeps, request: DrillRequest, drill: Drill, lease: Lease): Promise<Ending> {
   const canary = deps.canary(drill.id);
   try {
     await canary.start();
@@ -142,11 +146,14 @@ async function perform(deps: DrillDeps, request: DrillRequest, drill: Drill): Pr
     if (canary.figures().acknowledged === 0)
       return { status: 'failed', outcome: `the canary cannot write: ${errorsOf(canary) || 'no answer'}` };
     canary.mark();
-    const ended = await operate(deps, request, drill);
+    const fault = request.kind === 'fault';
+    const ended = fault ? await suffer(deps, drill, lease) : await operate(deps, request, drill);
     await settle(deps, canary);
     const seen = canary.figures();
     await canary.stop();
-    return { ...ended.facts, ...judge(ended, { ...seen, lost: await countLost(deps, canary) }, canary) };
+    const figures = { ...seen, lost: await countLost(deps, canary) };
+    const forgiven = { errors: fault, losses: fault && lease.sync.mode === 'off' };
+    return { ...ended.facts, ...judge(ended, figures, { forgiven, errorTexts: canary.errorTexts }) };
   } finally {
     await canary.stop();
   }
@@ -186,6 +193,35 @@ async function operate(deps: DrillDeps, request: DrillRequest, drill: Drill): Pr
   return { succeeded: operation.status === 'succeeded', outcome: operation.outcome, facts };
 }
 
+/** The fault, and then whatever the agents make of it: another primary, with no operation under way any more. */
+async function suffer(deps: DrillDeps, drill: Drill, { epoch }: Lease): Promise<Operated> {
+  deps.say(`breaking the host of ${drill.from}`);
+  const facts = { operation: null, to: null };
+  try {
+    const { nodes } = await readReports(deps.store);
+    const report = nodes.find(({ node }) => node === drill.from);
+    if (report === undefined) throw new Error(`${drill.from} does not report any more`);
+    await deps.inject(report);
+  } catch (error) {
+    return { succeeded: false, outcome: `the fault could not be injected: ${textOf(error)}`, facts };
+  }
+  const untilMs = deps.now() + operationLimitMs;
+  while (deps.now() < untilMs) {
+    await deps.sleep(followEveryMs);
+    const head = await deps.store.readHead();
+    if (head.kind !== 'ok') continue;
+    const { record, lease } = head.value;
+    if (record === null || lease === null || record.operation !== null) continue;
+    if (lease.state !== 'held' || lease.epoch <= epoch) continue;
+    return {
+      succeeded: true,
+      outcome: `${lease.holder} is primary after ${drill.from}`,
+      facts: { operation: record.lastFailover?.operation ?? null, to: lease.holder },
+    };
+  }
+  return { succeeded: false, outcome: 'nobody took over', facts };
+}
+
 async function findOperation(deps: DrillDeps, executionArn: string): Promise<Operation | null> {
   const recent = await deps.store.listOperations(20);
   if (recent.kind !== 'ok') return null;
@@ -214,12 +250,19 @@ async function countLost(deps: DrillDeps, canary: Canary): Promise<number | null
   }
 }
 
-function judge(operated: Operated, canary: CanaryFigures, { errorTexts }: Canary): Ending {
-  const errors = canary.failed + canary.unknown;
+interface Judging {
+  readonly errorTexts: readonly string[];
+  /** What belongs to the fault, and is only noted. */
+  readonly forgiven: { readonly errors: boolean; readonly losses: boolean };
+}
+
+function judge(operated: Operated, canary: CanaryFigures, { errorTexts, forgiven }: Judging): Ending {
+  const errors = forgiven.errors ? 0 : canary.failed + canary.unknown;
+  const lost = forgiven.losses ? 0 : (canary.lost ?? 0);
   const wrong = [
     ...(operated.succeeded ? [] : [operated.outcome || 'the operation did not succeed']),
     ...(canary.lost === null ? ["the canary's rows could not be looked for"] : []),
-    ...(canary.lost === null || canary.lost === 0 ? [] : [`${canary.lost} acknowledged rows are lost`]),
+    ...(lost === 0 ? [] : [`${lost} acknowledged rows are lost`]),
     ...(errors === 0 ? [] : [`${errors} writes got an error: ${errorTexts.join('; ')}`]),
   ];
   if (wrong.length > 0) return { status: 'failed', outcome: wrong.join('; ').slice(0, 1_000), canary };

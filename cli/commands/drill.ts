@@ -1,9 +1,11 @@
 /**
- * `leasehold drill`: a switchover on purpose, with a canary that writes through the endpoint meanwhile. `leasehold drills`: what former
+ * `leasehold drill`: a switchover, or a fault, on purpose, with a canary that writes through the endpoint meanwhile. `leasehold drills`: what former
  * drills saw, newest first, with p50 and p99 of their gaps.
  */
+import { execFile } from 'node:child_process';
 import { userInfo } from 'node:os';
-import type { Command } from 'commander';
+import { promisify } from 'node:util';
+import { type Command, Option } from 'commander';
 import { ulid } from 'ulid';
 import { type AwsClients, createAwsClients } from '../../adapters/aws/clients.ts';
 import { monotonicMs, sleepMs } from '../../adapters/clock.ts';
@@ -11,6 +13,8 @@ import { CanaryWriter, defaultCanaryTable } from '../../adapters/drill/canary-wr
 import { runDrill } from '../../adapters/drill/run-drill.ts';
 import { summariseDrills } from '../../core/drill/drill-history.ts';
 import { parseDrillWindow, windowTakes } from '../../core/drill/drill-window.ts';
+import type { DrillKind } from '../../core/model/drill.ts';
+import { drillKinds } from '../../core/wire/parse-drill.ts';
 import { CliError } from '../cli-error.ts';
 import {
   type ClusterAccess,
@@ -23,7 +27,11 @@ import { renderDrill, renderDrills } from '../drill-history.ts';
 import { wholeNumber } from '../option-values.ts';
 import { print, say } from '../terminal.ts';
 
+const injectTimeoutMs = 60_000;
+
 interface DrillOptions extends ClusterOptions {
+  readonly kind: DrillKind;
+  readonly inject?: string;
   readonly dsn?: string;
   readonly canaryTable: string;
   readonly every: number;
@@ -34,7 +42,16 @@ interface DrillOptions extends ClusterOptions {
 
 export function addDrillCommand(program: Command): void {
   withClusterOptions(program.command('drill'))
-    .description('switch over on purpose, and record the gap that a canary writer sees')
+    .description(
+      'switch over, or break the primary, on purpose, and record the gap that a canary writer sees',
+    )
+    .addOption(
+      new Option('--kind <kind>', 'what is done on purpose').choices(drillKinds).default('switchover'),
+    )
+    .option(
+      '--inject <command>',
+      "--kind fault: breaks the primary's host, $LEASEHOLD_PRIMARY_INSTANCE, from a shell",
+    )
     .option('--dsn <url>', "where the canary writes ($LEASEHOLD_DSN; here: the cluster's endpoint)")
     .option('--canary-table <name>', 'its table, made if it is not there', defaultCanaryTable)
     .option('--every <ms>', 'a row is due this often', wholeNumber(2, 10_000), 10)
@@ -63,6 +80,9 @@ async function drill(options: DrillOptions): Promise<void> {
   if (access.stateMachineArn === '')
     throw new CliError('the state machine is not known: --state-machine or $LEASEHOLD_STATE_MACHINE');
   const dsn = dsnOf(access, options);
+  const { kind, inject } = options;
+  if ((kind === 'fault') !== (inject !== undefined))
+    throw new CliError('--kind fault and --inject go together: the command that breaks the primary', 2);
   const { everyMs, table } = { everyMs: options.every, table: options.canaryTable };
   const clients = createAwsClients(access.clientConfig);
   try {
@@ -71,6 +91,7 @@ async function drill(options: DrillOptions): Promise<void> {
         store: access.store,
         ...executionsOf(clients, access),
         canary: (id) => new CanaryWriter({ dsn, drill: id, everyMs, table }),
+        inject: ({ node, instanceId }) => runInShell(inject ?? 'false', node, instanceId),
         now: monotonicMs,
         sleep: sleepMs,
         wallMs: () => Date.now(),
@@ -80,7 +101,7 @@ async function drill(options: DrillOptions): Promise<void> {
       },
       {
         cluster: access.cluster,
-        kind: 'switchover',
+        kind,
         requestedBy: `cli:${userInfo().username}`,
         window,
         again: options.again === true,
@@ -100,6 +121,14 @@ function dsnOf(access: ClusterAccess, options: DrillOptions): string {
   if (dsn === '')
     throw new CliError('it is not known where clients connect: give the endpoint by --dsn or $LEASEHOLD_DSN');
   return dsn;
+}
+
+/** An operator's own command; what it says goes into the error when it fails. */
+async function runInShell(command: string, primary: string, instance: string): Promise<void> {
+  await promisify(execFile)('/bin/sh', ['-c', command], {
+    env: { ...process.env, LEASEHOLD_PRIMARY: primary, LEASEHOLD_PRIMARY_INSTANCE: instance },
+    timeout: injectTimeoutMs,
+  });
 }
 
 function executionsOf(clients: AwsClients, { stateMachineArn }: ClusterAccess) {

@@ -1,7 +1,7 @@
 /**
  * What the drills of a cluster come to: how many there were, how they ended, and the p50 and p99 of the gaps. Pure.
  */
-import type { Drill } from '../model/drill.ts';
+import type { Drill, DrillKind } from '../model/drill.ts';
 
 export interface DrillSummary {
   readonly drills: number;
@@ -11,7 +11,13 @@ export interface DrillSummary {
   readonly gapMs: { readonly p50: number; readonly p99: number; readonly max: number } | null;
 }
 
-export function summariseDrills(drills: readonly Drill[]): DrillSummary {
+/** By kind: a gap of a switchover and one of a failover have nothing to do with one another. */
+export function summariseDrills(drills: readonly Drill[]): Readonly<Record<DrillKind, DrillSummary>> {
+  const of = (kind: DrillKind) => summarise(drills.filter((drill) => drill.kind === kind));
+  return { switchover: of('switchover'), fault: of('fault') };
+}
+
+function summarise(drills: readonly Drill[]): DrillSummary {
   const of = (status: Drill['status']) => drills.filter((drill) => drill.status === status);
   const gaps = of('succeeded').flatMap(({ canary }) => (canary === null ? [] : [canary.gapMs]));
   return {

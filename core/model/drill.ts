@@ -1,10 +1,11 @@
 /**
- * A drill: a switchover that is made on purpose while a canary writes through the cluster's endpoint, and what the canary saw. One
- * item each, kept beside the operations for as long as the table, so that the history has a p50 and a p99 worth the name.
+ * A drill: a switchover that is made on purpose, or a fault that somebody injects on purpose, while a canary writes through the cluster's
+ * endpoint, and what the canary saw. One item each, kept beside the operations for as long as the table, so that the history has a p50 and a p99 worth the name.
  */
 import type { NodeId } from './lease.ts';
 
-export type DrillKind = 'switchover';
+/** `fault`: the primary's host is broken by whoever runs the drill, and the agents fail over by themselves. */
+export type DrillKind = 'switchover' | 'fault';
 
 /** `running`: nobody has said yet how it ended, perhaps because whoever ran it is gone. */
 export type DrillStatus = 'running' | 'succeeded' | 'failed';

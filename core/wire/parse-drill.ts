@@ -2,7 +2,7 @@
 import type { CanaryFigures, Drill, DrillKind, DrillStatus } from '../model/drill.ts';
 import { count, type Item, id, itemShape, nonEmpty, nullable, oneOf, positive, text } from './item-shape.ts';
 
-export const drillKinds: readonly DrillKind[] = ['switchover'];
+export const drillKinds: readonly DrillKind[] = ['switchover', 'fault'];
 const statuses: readonly DrillStatus[] = ['running', 'succeeded', 'failed'];
 
 const drillShape = itemShape<Drill>({

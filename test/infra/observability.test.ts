@@ -15,7 +15,7 @@ import {
   metricUnits,
 } from '../../core/health/cluster-metrics.ts';
 import { bundleFunctions } from '../../infra/bundle-functions.ts';
-import { LeaseholdStack } from '../../infra/leasehold-stack.ts';
+import { alarmEmailsInContext, LeaseholdStack } from '../../infra/leasehold-stack.ts';
 import { flat, type JsonObject, type Statement, synthesiseTemplate } from './synthesised.ts';
 
 const runbook = join(import.meta.dirname, '../../docs/runbook');
@@ -157,4 +157,12 @@ test('several clusters have alarms each, and addresses are subscribed', () => {
   const two = Template.fromStack(stack);
   two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * Object.keys(healthMetrics).length + 2);
   two.hasResourceProperties('AWS::SNS::Subscription', { Protocol: 'email', Endpoint: 'ops@example.com' });
+});
+
+test('addresses come from the context, and what is none is refused', () => {
+  const read = (alarmEmails: unknown) =>
+    alarmEmailsInContext(new App({ analyticsReporting: false, context: { alarmEmails } }));
+  expect(read(undefined)).toEqual([]);
+  expect(read('ops@example.com, oncall@example.com')).toEqual(['ops@example.com', 'oncall@example.com']);
+  expect(() => read('ops')).toThrow(/"ops" in the context "alarmEmails" is no address/);
 });

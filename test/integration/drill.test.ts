@@ -2,9 +2,11 @@
  * Drills on a live cluster: the switchover is a real one, through the state machine, and the canary writes through the endpoint meanwhile.
  * What it saw is in the history, from which p50 and p99 come.
  */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type ClusterSandbox, openClusterSandbox } from './support/cluster-sandbox.ts';
+import { type ClusterSandbox, eventually, openClusterSandbox } from './support/cluster-sandbox.ts';
 import { startLeasehold } from './support/leasehold-cli.ts';
 
 let sandbox: ClusterSandbox;
@@ -43,7 +45,7 @@ it('two drills move the primary twice, lose nothing, and are the history with it
   }
   const { summary, drills } = JSON.parse((await leasehold('drills', '--json')).stdout);
   const ascending = gaps.toSorted((left, right) => left - right);
-  expect(summary).toEqual({
+  expect(summary.switchover).toEqual({
     ...{ drills: 2, succeeded: 2, failed: 0 },
     gapMs: { p50: ascending[0], p99: ascending[1], max: ascending[1] },
   });
@@ -69,8 +71,8 @@ it('the canary leaves no rows behind', async () => {
 
 it('outside of its window nothing is touched, and a window that is none is refused by name', async () => {
   const primary = await sandbox.cluster.primary();
-  const tomorrow = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'][(new Date().getUTCDay() + 3) % 7];
-  const refused = await leasehold('drill', '--window', `${tomorrow} 01:00-02:00`);
+  const otherDay = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'][(new Date().getUTCDay() + 3) % 7];
+  const refused = await leasehold('drill', '--window', `${otherDay} 01:00-02:00`);
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('outside-window') });
   const wrong = await leasehold('drill', '--window', 'sometime');
   expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('--window was "sometime"') });
@@ -91,4 +93,31 @@ it('a cluster that lacks a host is left alone', async () => {
     await sandbox.cluster.bootHost(lost);
     await sandbox.cluster.untilWhole(90_000);
   }
+});
+
+// The last one: its host is left dead.
+it('a fault is a drill too: the primary host is killed, another one takes over, the gap is in the history', async ({
+  annotate,
+}) => {
+  await sandbox.cluster.untilWhole(60_000);
+  const lost = await sandbox.cluster.primary();
+  const flag = join(sandbox.project, 'break');
+  const inject = `echo "$LEASEHOLD_PRIMARY $LEASEHOLD_PRIMARY_INSTANCE" > ${flag}`;
+  const running = leasehold('drill', '--kind', 'fault', '--inject', inject, '--json');
+  const order = await eventually(
+    'the order to break it, whole',
+    () => existsSync(flag) && (/^.+\n$/.exec(readFileSync(flag, 'utf8'))?.[0] ?? null),
+    60_000,
+  );
+  expect(order.trim()).toBe(`${lost} ${sandbox.cluster.endpoints().nodes[lost]?.instanceId}`);
+  await sandbox.cluster.killHost(lost);
+  const { code, stdout, stderr } = await running;
+  expect(code, stderr).toBe(0);
+  const drill = JSON.parse(stdout);
+  expect(drill).toMatchObject({ kind: 'fault', status: 'succeeded', from: lost });
+  expect(drill.to).toBe(await sandbox.cluster.primary());
+  expect(drill.to).not.toBe(lost);
+  // The lease must run out first: two seconds here.
+  expect(drill.canary.gapMs).toBeGreaterThan(1_000);
+  await annotate((await leasehold('drills')).stdout);
 });

@@ -142,7 +142,7 @@ describe('the history', () => {
 
   test('percentiles are gaps that were really seen, and a failed drill does not count among them', () => {
     const drills = [...Array.from({ length: 100 }, (_, at) => drill(100 - at)), drill(9_999, 'failed')];
-    expect(summariseDrills(drills)).toEqual({
+    expect(summariseDrills(drills).switchover).toEqual({
       drills: 101,
       succeeded: 100,
       failed: 1,
@@ -153,8 +153,17 @@ describe('the history', () => {
     expect(() => nearestRank([], 50)).toThrow(RangeError);
   });
 
+  test('those of faults are apart: they would hide what a switchover takes', () => {
+    const drills = [drill(100), { ...drill(2_500), kind: 'fault' as const }];
+    const { switchover, fault } = summariseDrills(drills);
+    expect([switchover.gapMs?.max, fault.gapMs?.max]).toEqual([100, 2_500]);
+    const text = renderDrills(drills, { switchover, fault });
+    expect(text).toContain('switchover: gap p50 100 ms');
+    expect(text).toContain('fault: gap p50 2500 ms');
+  });
+
   test('without a drill that succeeded there is no percentile', () => {
-    expect(summariseDrills([drill(5, 'failed')]).gapMs).toBeNull();
+    expect(summariseDrills([drill(5, 'failed')]).switchover.gapMs).toBeNull();
     expect(renderDrills([], summariseDrills([]))).toBe('no drill yet');
     expect(renderDrills([drill(120)], summariseDrills([drill(120)]))).toContain('p50 120 ms, p99 120 ms');
   });

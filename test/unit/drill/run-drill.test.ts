@@ -2,7 +2,7 @@
  * One drill with a store in memory and a canary that sees what it is told to: what is written down, what makes it fail, and what it leaves
  * alone.
  */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ok } from '../../../adapters/aws/store-answer.ts';
 import type { Canary } from '../../../adapters/drill/canary-writer.ts';
 import { type DrillDeps, type DrillRequest, runDrill } from '../../../adapters/drill/run-drill.ts';
@@ -29,6 +29,9 @@ interface Told {
   readonly status?: OperationStatus | null;
   readonly startFails?: boolean;
   readonly silent?: boolean;
+  /** After a fault: who takes over; null: nobody. An error: it could not be injected. */
+  readonly takesOver?: string | null | Error;
+  readonly mode?: 'off' | 'strict';
 }
 
 /** A whole cluster whose hosts report at each look, and a state machine whose execution ends at once. */
@@ -36,7 +39,8 @@ function given(told: Told = {}) {
   const table = createMemoryTable();
   const members = ['node1', 'node2'];
   table.record = { ...sampleRecord, members, proxies: [], operation: null, failoverState: 'stable' };
-  table.lease = { ...sampleLease, state: 'held', holder: 'node1' };
+  const sync = { ...sampleLease.sync, mode: told.mode ?? 'off' };
+  table.lease = { ...sampleLease, state: 'held', holder: 'node1', sync };
   let seq = 1;
   const write = () => {
     seq += told.silent ? 0 : 1;
@@ -87,6 +91,16 @@ function given(told: Told = {}) {
     },
     status: async () => ok('ended' as const),
     canary: () => canary,
+    inject: async ({ node, instanceId }) => {
+      begun.push(`broken ${node} ${instanceId}`);
+      const { takesOver = 'node2' } = told;
+      if (takesOver instanceof Error) throw takesOver;
+      const { record, lease } = table;
+      if (takesOver === null || record === null || lease === null) return;
+      table.lease = { ...lease, holder: takesOver, epoch: lease.epoch + 1 };
+      const moved = { operation: 'by-agents', reason: '', time: '', from: 'node1', to: takesOver };
+      table.record = { ...record, lastFailover: moved };
+    },
     now: () => nowMs,
     sleep: async (ms) => {
       nowMs += ms;
@@ -161,4 +175,32 @@ test('what forbids a drill whatever the hosts say is said without waiting for th
   expect(await runDrill(deps, request)).toMatchObject({ decision: { rule: 'last-drill-failed' } });
   expect(deps.now()).toBe(0);
   expect(await runDrill(deps, { ...request, again: true })).toMatchObject({ drill: { status: 'succeeded' } });
+});
+
+describe('a fault', () => {
+  const fault: DrillRequest = { ...request, kind: 'fault' };
+
+  test('is a drill that ends when another one is primary; nothing is started for it', async () => {
+    const { deps, begun } = given({ seen: { unknown: 3, gapMs: 2_400 }, lost: 2 });
+    expect(await runDrill(deps, fault)).toMatchObject({
+      drill: {
+        ...{ kind: 'fault', status: 'succeeded', from: 'node1', to: 'node2', operation: 'by-agents' },
+        // Clients see errors when a host dies, and an asynchronous cluster may lose what only that host had: noted, not judged.
+        canary: { gapMs: 2_400, unknown: 3, lost: 2 },
+      },
+    });
+    expect(begun).toEqual([`broken node1 ${sampleNodeReport.instanceId}`]);
+  });
+
+  test.each<[string, Told, RegExp]>([
+    ['a synchronous cluster loses a row', { mode: 'strict', lost: 1 }, /1 acknowledged rows are lost/],
+    ['nobody takes over', { takesOver: null }, /nobody took over/],
+    ['it cannot be injected', { takesOver: new Error('no such template') }, /injected: no such template/],
+  ])('fails when %s', async (_what, told, why) => {
+    const run = await runDrill(given(told).deps, fault);
+    expect(run.kind === 'ended' ? [run.drill.status, run.drill.outcome] : run).toEqual([
+      'failed',
+      expect.stringMatching(why),
+    ]);
+  });
 });
