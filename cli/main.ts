@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { InvalidInput } from '../core/wire/fields.ts';
 import { CliError } from './cli-error.ts';
 import { addDownCommand } from './commands/down.ts';
+import { addDrillCommand, addDrillsCommand } from './commands/drill.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addHistoryCommand } from './commands/history.ts';
 import { addLostWritesCommand } from './commands/lost-writes.ts';
@@ -34,6 +35,8 @@ function createProgram(): Command {
     addEventsCommand,
     addHistoryCommand,
     addLostWritesCommand,
+    addDrillCommand,
+    addDrillsCommand,
   ]) {
     add(program);
   }

@@ -1,18 +1,19 @@
 /**
  * The control plane of any number of clusters in one account and region: table, functions, state machine, documents and the sentinel's
- * schedule. Nothing of it runs while nothing happens, but for the sentinel's two small reads a minute and cluster.
+ * schedule, and what wakes people. Nothing of it runs while nothing happens, but for the sentinel's two or three small reads a minute and cluster.
  */
 import { Duration } from 'aws-cdk-lib';
-import { Alarm, ComparisonOperator, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import type { ITopicSubscription } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { AgentAccess } from './agent-access.ts';
 import { ClusterTable } from './cluster-table.ts';
 import { FailoverMachine } from './failover-machine.ts';
 import { HostDocuments } from './host-documents.ts';
+import { Observability, type ObservabilityProps } from './observability.ts';
 import { WorkflowFunctions } from './workflow-functions.ts';
 
 export interface LeaseholdControlPlaneProps {
@@ -20,6 +21,12 @@ export interface LeaseholdControlPlaneProps {
   readonly clusters: readonly string[];
   /** The folder that `bundleFunctions` filled. */
   readonly bundles: string;
+  /** Who hears of alarms; left out: they are seen in CloudWatch only. */
+  readonly alarmSubscriptions?: readonly ITopicSubscription[];
+  /** By cluster, when its alarms go off; what is left out is as usual. */
+  readonly thresholds?: ObservabilityProps['thresholds'];
+  /** False: no dashboard. */
+  readonly dashboard?: boolean;
 }
 
 export class LeaseholdControlPlane extends Construct {
@@ -28,6 +35,7 @@ export class LeaseholdControlPlane extends Construct {
   readonly machine: StateMachine;
   readonly documents: HostDocuments;
   readonly access: Readonly<Record<string, AgentAccess>>;
+  readonly observability: Observability;
 
   constructor(scope: Construct, id: string, props: LeaseholdControlPlaneProps) {
     super(scope, id);
@@ -47,6 +55,11 @@ export class LeaseholdControlPlane extends Construct {
       ]),
     );
     this.#watch();
+    this.observability = new Observability(this, 'Observability', {
+      ...props,
+      machine: this.machine,
+      sentinel: this.functions.byName.sentinel.lambda,
+    });
   }
 
   #watch(): void {
@@ -56,23 +69,6 @@ export class LeaseholdControlPlane extends Construct {
       schedule: Schedule.rate(Duration.minutes(1)),
       // A minute that is missed is made up for by the next.
       targets: [new LambdaFunction(lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
-    });
-    const once = {
-      threshold: 1,
-      evaluationPeriods: 1,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-    };
-    new Alarm(this, 'SentinelFails', {
-      ...once,
-      evaluationPeriods: 3,
-      alarmDescription: 'The sentinel could not look after every cluster for three minutes',
-      metric: lambda.metricErrors({ period: Duration.minutes(1) }),
-    });
-    new Alarm(this, 'OperationFails', {
-      ...once,
-      alarmDescription: 'A failover or switchover did not succeed: its execution names what is in the way',
-      metric: this.machine.metricFailed({ period: Duration.minutes(1) }),
     });
   }
 }

@@ -108,6 +108,51 @@ export function startExecutions(scope: Construct): PolicyStatement {
   });
 }
 
+/** What a drill reads and writes of its cluster: its own history and events, and neither lease nor record. */
+export function drillTable(table: ITableV2, cluster: string): PolicyStatement[] {
+  const pk = `cluster#${cluster}`;
+  return [
+    ownKeys(
+      'SeeCluster',
+      table,
+      ['dynamodb:Query'],
+      [pk, `${pk}#nodes`, `${pk}#proxies`, `${pk}#operations`],
+    ),
+    ownKeys('WriteDrills', table, ['dynamodb:PutItem'], [`${pk}#operations`, `${pk}#events`]),
+  ];
+}
+
+/** A secret through Parameter Store, which asks Secrets Manager in the caller's name. */
+export function readSecret(scope: Construct, secretName: string): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'ReadSecret',
+    actions: ['ssm:GetParameter'],
+    resources: [
+      Stack.of(scope).formatArn({
+        service: 'ssm',
+        resource: 'parameter',
+        resourceName: `aws/reference/secretsmanager/${secretName}`,
+      }),
+    ],
+  });
+}
+
+/** Lambda makes, with the role of a function, the interfaces by which it is in a VPC; EC2 offers no narrower resource. */
+export function networkInterfaces(): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'BeInTheVpc',
+    actions: [
+      'ec2:CreateNetworkInterface',
+      'ec2:DescribeNetworkInterfaces',
+      'ec2:DescribeSubnets',
+      'ec2:DeleteNetworkInterface',
+      'ec2:AssignPrivateIpAddresses',
+      'ec2:UnassignPrivateIpAddresses',
+    ],
+    resources: ['*'],
+  });
+}
+
 export function answerTasks(scope: Construct): PolicyStatement {
   return new PolicyStatement({
     sid: 'AnswerTasks',

@@ -156,6 +156,13 @@ describe('the functions', () => {
   });
 });
 
+test('figures and alarms go by logs and by CloudWatch: no role publishes, encrypts, or sends metrics or events', () => {
+  for (const policy of policies()) {
+    for (const action of statementsOf(policy).flatMap(actionsOf))
+      expect(action).not.toMatch(/^(sns|kms|cloudwatch|events|fis|secretsmanager):/);
+  }
+});
+
 describe('the hosts of a cluster', () => {
   const keysOf = (statement: Statement | undefined) =>
     (statement?.Condition?.['ForAllValues:StringEquals'] as JsonObject | undefined)?.['dynamodb:LeadingKeys'];
