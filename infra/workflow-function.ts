@@ -3,6 +3,7 @@
  */
 import { type Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import { type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   Architecture,
   type Code,
@@ -22,6 +23,8 @@ export interface WorkflowFunctionProps {
   readonly code: Code;
   readonly environment: Readonly<Record<string, string>>;
   readonly statements: readonly PolicyStatement[];
+  /** Of the logs; without one CloudWatch uses its own. */
+  readonly encryptionKey?: IKey;
 }
 
 export class WorkflowFunction extends Construct {
@@ -35,6 +38,7 @@ export class WorkflowFunction extends Construct {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
+      encryptionKey: props.encryptionKey,
     });
     this.role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
