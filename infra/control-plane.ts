@@ -7,17 +7,20 @@ import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import type { ITopicSubscription } from 'aws-cdk-lib/aws-sns';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { AgentAccess } from './agent-access.ts';
-import { ClusterTable } from './cluster-table.ts';
+import { ClusterTable, type ClusterTableProps } from './cluster-table.ts';
 import { FailoverMachine } from './failover-machine.ts';
 import { HostDocuments } from './host-documents.ts';
 import { Observability, type ObservabilityProps } from './observability.ts';
+import { letLogsUse } from './key-use.ts';
 import { WorkflowFunctions } from './workflow-functions.ts';
 
-export interface LeaseholdControlPlaneProps {
-  /** Clusters whose hosts get instance profiles here. */
+/** The table's props are ClusterTable's. A key of the customer's also encrypts the logs of functions and operations. */
+export interface LeaseholdControlPlaneProps extends ClusterTableProps {
+  /** Clusters whose hosts exist already, and get instance profiles here. A `PostgresCluster` makes its own. */
   readonly clusters: readonly string[];
   /** The folder that `bundleFunctions` filled. */
   readonly bundles: string;
@@ -31,6 +34,8 @@ export interface LeaseholdControlPlaneProps {
 
 export class LeaseholdControlPlane extends Construct {
   readonly table: TableV2;
+  /** Of the table and the logs; undefined where they are AWS' own. */
+  readonly encryptionKey: IKey | undefined;
   readonly functions: WorkflowFunctions;
   readonly machine: StateMachine;
   readonly documents: HostDocuments;
@@ -39,19 +44,23 @@ export class LeaseholdControlPlane extends Construct {
 
   constructor(scope: Construct, id: string, props: LeaseholdControlPlaneProps) {
     super(scope, id);
-    const { table } = new ClusterTable(this, 'Clusters');
+    const { encryptionKey } = props;
+    const { table } = new ClusterTable(this, 'Clusters', props);
     this.table = table;
+    this.encryptionKey = encryptionKey;
+    if (encryptionKey !== undefined) letLogsUse(encryptionKey, this);
     this.documents = new HostDocuments(this, 'Documents');
     this.functions = new WorkflowFunctions(this, 'Functions', {
       table,
       documents: this.documents,
       bundles: props.bundles,
+      encryptionKey,
     });
-    this.machine = new FailoverMachine(this, 'Failover', this.functions).machine;
+    this.machine = new FailoverMachine(this, 'Failover', this.functions, encryptionKey).machine;
     this.access = Object.fromEntries(
       props.clusters.map((cluster) => [
         cluster,
-        new AgentAccess(this, `Access-${cluster}`, { cluster, table }),
+        new AgentAccess(this, `Access-${cluster}`, { cluster, table, tableKey: encryptionKey }),
       ]),
     );
     this.#watch();

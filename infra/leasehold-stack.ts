@@ -5,7 +5,7 @@
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { LeaseholdControlPlane } from './control-plane.ts';
-import { stackName } from './names.ts';
+import { pascalCase, stackName } from './names.ts';
 
 export interface LeaseholdStackProps {
   readonly clusters: readonly string[];
@@ -37,9 +37,7 @@ export class LeaseholdStack extends Stack {
     };
     for (const [name, value] of Object.entries(outputs)) new CfnOutput(this, name, { value });
     for (const [cluster, { database, proxy }] of Object.entries(access)) {
-      const id = cluster.replaceAll(/(^|-)([a-z0-9])/g, (_match, _dash, first: string) =>
-        first.toUpperCase(),
-      );
+      const id = pascalCase(cluster);
       new CfnOutput(this, `${id}DatabaseInstanceProfile`, { value: database.instanceProfileName });
       new CfnOutput(this, `${id}ProxyInstanceProfile`, { value: proxy.instanceProfileName });
     }

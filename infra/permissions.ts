@@ -7,14 +7,25 @@
 import { Stack } from 'aws-cdk-lib';
 import type { ITableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { IBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { CfnDocument } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
+import { throughSecrets, throughTheTable } from './key-use.ts';
 import { clusterTag, executionArns, instanceArns, securityGroupArns, stateMachineArn } from './names.ts';
+
+/** What a host fetches when it boots. */
+export interface BootReads {
+  readonly secrets: readonly ISecret[];
+  /** The object that holds the agent. */
+  readonly artifact: { readonly bucket: IBucket; readonly key: string };
+}
 
 const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
 
-/** Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. */
-export function workflowTable(table: ITableV2): PolicyStatement[] {
+/** `tableKey` is the customer's key of the table, where it has one. Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. */
+export function workflowTable(table: ITableV2, tableKey?: IKey): PolicyStatement[] {
   return [
     new PolicyStatement({
       sid: 'ClustersTable',
@@ -31,6 +42,7 @@ export function workflowTable(table: ITableV2): PolicyStatement[] {
         'ForAnyValue:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#nodes', 'cluster#*#proxies'] },
       },
     }),
+    ...throughTheTable(tableKey),
   ];
 }
 
@@ -161,8 +173,13 @@ export function answerTasks(scope: Construct): PolicyStatement {
   });
 }
 
-/** What the agent of a database host may do, in its own cluster only. */
-export function databaseAgent(scope: Construct, table: ITableV2, cluster: string): PolicyStatement[] {
+/** What the agent of a database host may do, in its own cluster only. `scope` lies in the control plane's stack. */
+export function databaseAgent(
+  scope: Construct,
+  table: ITableV2,
+  cluster: string,
+  tableKey?: IKey,
+): PolicyStatement[] {
   const pk = `cluster#${cluster}`;
   return [
     ownKeys(
@@ -174,11 +191,17 @@ export function databaseAgent(scope: Construct, table: ITableV2, cluster: string
     ownKeys('SeeProxies', table, ['dynamodb:Query'], [`${pk}#proxies`]),
     startExecutions(scope),
     answerTasks(scope),
+    ...throughTheTable(tableKey),
   ];
 }
 
 /** What the agent of a proxy host may do: it reads the lease and never writes it. */
-export function proxyAgent(scope: Construct, table: ITableV2, cluster: string): PolicyStatement[] {
+export function proxyAgent(
+  scope: Construct,
+  table: ITableV2,
+  cluster: string,
+  tableKey?: IKey,
+): PolicyStatement[] {
   const pk = `cluster#${cluster}`;
   return [
     ownKeys(
@@ -189,6 +212,25 @@ export function proxyAgent(scope: Construct, table: ITableV2, cluster: string): 
     ),
     ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`]),
     answerTasks(scope),
+    ...throughTheTable(tableKey),
+  ];
+}
+
+/** These secrets and this one object, by their whole names. */
+export function readAtBoot({ secrets, artifact }: BootReads): PolicyStatement[] {
+  const keys = new Set(secrets.flatMap(({ encryptionKey }) => encryptionKey ?? []));
+  return [
+    new PolicyStatement({
+      sid: 'OwnSecrets',
+      actions: ['secretsmanager:GetSecretValue'],
+      resources: secrets.map(({ secretArn }) => secretArn),
+    }),
+    new PolicyStatement({
+      sid: 'TheAgent',
+      actions: ['s3:GetObject'],
+      resources: [artifact.bucket.arnForObjects(artifact.key)],
+    }),
+    ...[...keys].map((key) => throughSecrets(key)),
   ];
 }
 

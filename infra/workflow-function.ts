@@ -4,6 +4,7 @@
 import { type Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import type { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
 import { type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   Architecture,
   type Code,
@@ -31,6 +32,8 @@ export interface WorkflowFunctionProps {
     readonly subnets?: SubnetSelection;
     readonly securityGroups: readonly ISecurityGroup[];
   };
+  /** Of the logs; without one CloudWatch uses its own. */
+  readonly encryptionKey?: IKey;
 }
 
 export class WorkflowFunction extends Construct {
@@ -44,6 +47,7 @@ export class WorkflowFunction extends Construct {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
+      encryptionKey: props.encryptionKey,
     });
     this.role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
