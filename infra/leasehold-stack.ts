@@ -27,6 +27,7 @@ export class LeaseholdStack extends Stack {
       StateMachineArn: machine.stateMachineArn,
       RunActionDocument: documents.runAction.ref,
       FenceDocument: documents.fence.ref,
+      UpgradeDocument: documents.upgrade.ref,
     };
     for (const [name, value] of Object.entries(outputs)) new CfnOutput(this, name, { value });
     for (const [cluster, { database, proxy }] of Object.entries(access)) {
