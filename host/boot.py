@@ -134,12 +134,14 @@ def unpack(archive, sha256):
         (draft / ".sha256").write_text(sha256 + "\n")
         draft.chmod(0o755)
         folder = OPT / version
+        # The same version packed anew: out of the way at once, for an agent may run from it.
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(str(draft) + ".former")
         draft.rename(folder)
         return folder
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(str(draft) + ".former", ignore_errors=True)
 
 
 def bring(parameters, key, sha256):

@@ -6,16 +6,16 @@ import { Duration } from 'aws-cdk-lib';
 import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
-import type { ITopicSubscription } from 'aws-cdk-lib/aws-sns';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { ITopicSubscription } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { AgentAccess } from './agent-access.ts';
 import { ClusterTable, type ClusterTableProps } from './cluster-table.ts';
 import { FailoverMachine } from './failover-machine.ts';
 import { HostDocuments } from './host-documents.ts';
-import { Observability, type ObservabilityProps } from './observability.ts';
 import { letLogsUse } from './key-use.ts';
+import { Observability, type ObservabilityProps } from './observability.ts';
 import { WorkflowFunctions } from './workflow-functions.ts';
 
 /** The table's props are ClusterTable's. A key of the customer's also encrypts the logs of functions and operations. */

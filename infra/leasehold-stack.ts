@@ -34,6 +34,7 @@ export class LeaseholdStack extends Stack {
       RunActionDocument: documents.runAction.ref,
       FenceDocument: documents.fence.ref,
       AlarmTopic: observability.topic.topicArn,
+      UpgradeDocument: documents.upgrade.ref,
     };
     for (const [name, value] of Object.entries(outputs)) new CfnOutput(this, name, { value });
     for (const [cluster, { database, proxy }] of Object.entries(access)) {

@@ -107,6 +107,8 @@ describe('the functions', () => {
       expect(flat(byDocument[0]?.Resource ?? null)).toContain('RunAction');
       expect(flat(byDocument[0]?.Resource ?? null).includes('Fence')).toBe(name === 'demote');
       expect(flat(byDocument[0]?.Resource ?? null)).not.toContain('AWS-');
+      // Other programs for a host are an operator's business alone.
+      expect(flat(byDocument[0]?.Resource ?? null)).not.toContain('Upgrade');
     }
   });
 
