@@ -97,8 +97,12 @@ export async function closeOperation(
   });
 }
 
-/** Nothing is measured twice: only who took the operation out of the record comes here. */
-function measureEnd(deps: WorkflowDeps, closing: Closing, operation: Operation | null): void {
+/** For who has taken the operation out of the record, so that nothing is measured twice. `operation`: as its history has it. */
+export function measureEnd(
+  deps: WorkflowDeps,
+  closing: Omit<Closing, 'outcome' | 'epoch' | 'set'>,
+  operation: Operation | null,
+): void {
   const { cluster, status, errorClass, rolledBack = false } = closing;
   const seconds =
     operation === null || operation.endedAt === null

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { Rule } from 'aws-cdk-lib/aws-events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   healthMetrics,
@@ -16,6 +17,7 @@ import {
 } from '../../core/health/cluster-metrics.ts';
 import { bundleFunctions } from '../../infra/bundle-functions.ts';
 import { alarmEmailsInContext, LeaseholdStack } from '../../infra/leasehold-stack.ts';
+import { operationsEnded } from '../../infra/operation-events.ts';
 import { flat, type JsonObject, type Statement, synthesiseTemplate } from './synthesised.ts';
 
 const runbook = join(import.meta.dirname, '../../docs/runbook');
@@ -147,15 +149,24 @@ describe('the dashboard', () => {
   });
 });
 
-test('several clusters have alarms each, and addresses are subscribed', () => {
+test('several clusters have alarms each, addresses are subscribed, and a rule hears of operations that ended', () => {
   const app = new App({ analyticsReporting: false });
   const stack = new LeaseholdStack(app, {
     clusters: ['main', 'orders'],
     bundles: bundleFunctions(join(folder, 'functions')),
     alarmEmails: ['ops@example.com'],
   });
+  new Rule(stack, 'Failed', { eventPattern: operationsEnded(stack.controlPlane.machine, ['FAILED']) });
   const two = Template.fromStack(stack);
   two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * Object.keys(healthMetrics).length + 2);
+  const [machine] = Object.keys(two.findResources('AWS::StepFunctions::StateMachine'));
+  two.hasResourceProperties('AWS::Events::Rule', {
+    EventPattern: {
+      source: ['aws.states'],
+      'detail-type': ['Step Functions Execution Status Change'],
+      detail: { stateMachineArn: [{ Ref: machine }], status: ['FAILED'] },
+    },
+  });
   two.hasResourceProperties('AWS::SNS::Subscription', { Protocol: 'email', Endpoint: 'ops@example.com' });
 });
 

@@ -347,6 +347,10 @@ describe('a failover', () => {
       status: 'failed',
       outcome: expect.stringContaining('taken its place'),
     });
+    // Each of the two is counted once, by whoever took it out of the record.
+    expect(world.counted.filter((name) => name.startsWith('Operation')).toSorted()).toEqual([
+      ...['OperationFailed', 'OperationSeconds', 'OperationSeconds', 'OperationSucceeded'],
+    ]);
     expectAtRest(world, 'b', 2);
   });
 });
