@@ -13,6 +13,9 @@ import { clusterTag, executionArns, instanceArns, securityGroupArns, stateMachin
 
 const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
 
+/** `ForAllValues` holds for a request that has no partition key at all: with it, every Allow asks that there is one. */
+const namesKeys = { Null: { 'dynamodb:LeadingKeys': 'false' } };
+
 /** Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. */
 export function workflowTable(table: ITableV2): PolicyStatement[] {
   return [
@@ -20,7 +23,7 @@ export function workflowTable(table: ITableV2): PolicyStatement[] {
       sid: 'ClustersTable',
       actions: ['dynamodb:Query', ...writes],
       resources: [table.tableArn],
-      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] } },
+      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] }, ...namesKeys },
     }),
     new PolicyStatement({
       sid: 'ReportsAreTheHosts',
@@ -88,6 +91,14 @@ export function fenceHosts(scope: Construct): PolicyStatement[] {
         StringEqualsIgnoreCaseIfExists: { 'ec2:Attribute': 'groupSet' },
       },
     }),
+    // Second lock: user data is code that root runs, and where EC2 says what is set, that is refused whatever else it says.
+    new PolicyStatement({
+      sid: 'NeverUserData',
+      effect: Effect.DENY,
+      actions: ['ec2:ModifyInstanceAttribute'],
+      resources: [instanceArns(scope)],
+      conditions: { Null: { 'ec2:Attribute/UserData': 'false' } },
+    }),
     new PolicyStatement({ sid: 'SeeHosts', actions: ['ec2:DescribeInstances'], resources: ['*'] }),
   ];
 }
@@ -111,7 +122,7 @@ export function startExecutions(scope: Construct): PolicyStatement {
 export function answerTasks(scope: Construct): PolicyStatement {
   return new PolicyStatement({
     sid: 'AnswerTasks',
-    actions: ['states:SendTaskSuccess', 'states:SendTaskFailure', 'states:SendTaskHeartbeat'],
+    actions: ['states:SendTaskSuccess', 'states:SendTaskFailure'],
     resources: [stateMachineArn(scope)],
   });
 }
@@ -129,6 +140,7 @@ export function databaseAgent(scope: Construct, table: ITableV2, cluster: string
     ownKeys('SeeProxies', table, ['dynamodb:Query'], [`${pk}#proxies`]),
     startExecutions(scope),
     answerTasks(scope),
+    noForeignParameters(scope, cluster),
   ];
 }
 
@@ -144,7 +156,22 @@ export function proxyAgent(scope: Construct, table: ITableV2, cluster: string): 
     ),
     ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`]),
     answerTasks(scope),
+    noForeignParameters(scope, cluster),
   ];
+}
+
+/**
+ * AmazonSSMManagedInstanceCore, which the SSM agent needs, lets a host read every parameter of the account: this takes that back, but for
+ * what is kept for this cluster below `/leasehold/<cluster>/`.
+ */
+function noForeignParameters(scope: Construct, cluster: string): PolicyStatement {
+  const resourceName = `leasehold/${cluster}/*`;
+  return new PolicyStatement({
+    sid: 'NoForeignParameters',
+    effect: Effect.DENY,
+    actions: ['ssm:GetParameter', 'ssm:GetParameters', 'ssm:GetParametersByPath'],
+    notResources: [Stack.of(scope).formatArn({ service: 'ssm', resource: 'parameter', resourceName })],
+  });
 }
 
 function ownKeys(sid: string, table: ITableV2, actions: string[], keys: string[]): PolicyStatement {
@@ -152,6 +179,6 @@ function ownKeys(sid: string, table: ITableV2, actions: string[], keys: string[]
     sid,
     actions,
     resources: [table.tableArn],
-    conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': keys } },
+    conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': keys }, ...namesKeys },
   });
 }
