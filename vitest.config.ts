@@ -30,6 +30,8 @@ export default defineConfig({
       kind('infra', minutes(2)),
       kind('local', { ...minutes(1), ...once }),
       kind('integration', { ...minutes(2), ...once, fileParallelism: false, pool: 'forks' }),
+      // Fetching an image and deploying take minutes.
+      kind('localstack', { ...minutes(20), fileParallelism: false, pool: 'forks' }),
       kind('chaos', { ...minutes(4), ...once, fileParallelism: false, pool: 'forks' }),
     ],
   },

@@ -24,14 +24,20 @@ export interface BootReads {
 
 const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
 
-/** `tableKey` is the customer's key of the table, where it has one. Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. */
+/** `ForAllValues` holds for a request that has no partition key at all: with it, every Allow asks that there is one. */
+const namesKeys = { Null: { 'dynamodb:LeadingKeys': 'false' } };
+
+/**
+ * Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. `tableKey` is the
+ * customer's key of the table, where it has one.
+ */
 export function workflowTable(table: ITableV2, tableKey?: IKey): PolicyStatement[] {
   return [
     new PolicyStatement({
       sid: 'ClustersTable',
       actions: ['dynamodb:Query', ...writes],
       resources: [table.tableArn],
-      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] } },
+      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] }, ...namesKeys },
     }),
     new PolicyStatement({
       sid: 'ReportsAreTheHosts',
@@ -99,6 +105,14 @@ export function fenceHosts(scope: Construct): PolicyStatement[] {
         // Not the user data, nor the type. Where EC2 does not say which attribute is meant, the tag alone decides.
         StringEqualsIgnoreCaseIfExists: { 'ec2:Attribute': 'groupSet' },
       },
+    }),
+    // Second lock: user data is code that root runs, and where EC2 says what is set, that is refused whatever else it says.
+    new PolicyStatement({
+      sid: 'NeverUserData',
+      effect: Effect.DENY,
+      actions: ['ec2:ModifyInstanceAttribute'],
+      resources: [instanceArns(scope)],
+      conditions: { Null: { 'ec2:Attribute/UserData': 'false' } },
     }),
     new PolicyStatement({ sid: 'SeeHosts', actions: ['ec2:DescribeInstances'], resources: ['*'] }),
   ];
@@ -168,7 +182,7 @@ export function networkInterfaces(): PolicyStatement {
 export function answerTasks(scope: Construct): PolicyStatement {
   return new PolicyStatement({
     sid: 'AnswerTasks',
-    actions: ['states:SendTaskSuccess', 'states:SendTaskFailure', 'states:SendTaskHeartbeat'],
+    actions: ['states:SendTaskSuccess', 'states:SendTaskFailure'],
     resources: [stateMachineArn(scope)],
   });
 }
@@ -192,6 +206,7 @@ export function databaseAgent(
     startExecutions(scope),
     answerTasks(scope),
     ...throughTheTable(tableKey),
+    noForeignParameters(scope, cluster),
   ];
 }
 
@@ -213,6 +228,7 @@ export function proxyAgent(
     ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`]),
     answerTasks(scope),
     ...throughTheTable(tableKey),
+    noForeignParameters(scope, cluster),
   ];
 }
 
@@ -234,11 +250,25 @@ export function readAtBoot({ secrets, artifact }: BootReads): PolicyStatement[] 
   ];
 }
 
+/**
+ * AmazonSSMManagedInstanceCore, which the SSM agent needs, lets a host read every parameter of the account: this takes that back, but for
+ * what is kept for this cluster below `/leasehold/<cluster>/`.
+ */
+function noForeignParameters(scope: Construct, cluster: string): PolicyStatement {
+  const resourceName = `leasehold/${cluster}/*`;
+  return new PolicyStatement({
+    sid: 'NoForeignParameters',
+    effect: Effect.DENY,
+    actions: ['ssm:GetParameter', 'ssm:GetParameters', 'ssm:GetParametersByPath'],
+    notResources: [Stack.of(scope).formatArn({ service: 'ssm', resource: 'parameter', resourceName })],
+  });
+}
+
 function ownKeys(sid: string, table: ITableV2, actions: string[], keys: string[]): PolicyStatement {
   return new PolicyStatement({
     sid,
     actions,
     resources: [table.tableArn],
-    conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': keys } },
+    conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': keys }, ...namesKeys },
   });
 }

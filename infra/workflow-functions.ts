@@ -109,7 +109,7 @@ export class WorkflowFunctions extends Construct {
       abort: {
         description: 'Compensates for a step that failed',
         timeoutSeconds: 100,
-        statements: [...cluster],
+        statements: [...cluster, ...sendCommands(this, [documents.runAction])],
       },
       sentinel: {
         description: 'Closes abandoned operations and starts failovers that nobody started',

@@ -1,7 +1,8 @@
 /**
  * The embedded runtime's process, one a cluster: AWS endpoints and hosts on this machine.
  *
- *   node local/runtime.ts run --file <cluster file> --folder <project> [--hosts <driver>] [--latency none|aws] [--tied]   until SIGTERM or SIGINT
+ *   node local/runtime.ts run --file <cluster file> --folder <project> [--hosts <driver>] [--latency none|aws]
+ *        [--control-plane <file>] [--tied]                                        until SIGTERM or SIGINT
  *   node local/runtime.ts end --cluster <name> --folder <project> [--remove-data] ends what a killed runtime left
  *
  * `--tied` brings it down when its standard input closes without a line `stay`. Killed, it leaves the hosts running; the next
@@ -15,6 +16,7 @@ import { type ClusterFolder, clusterFolder } from '../cli/cluster/cluster-folder
 import { parseClusterFile } from '../core/wire/parse-cluster-file.ts';
 import { readLatencyProfile } from './aws/latency-profile.ts';
 import { CannotStart, isTemporary, readClusterState } from './runtime/cluster-state.ts';
+import { readControlPlaneElsewhere } from './runtime/control-plane-elsewhere.ts';
 import { type ControlHandler, openControl } from './runtime/control-server.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from './runtime/embedded-cluster.ts';
 import type { Host } from './runtime/host-driver.ts';
@@ -33,10 +35,11 @@ interface RunOptions {
   readonly folder: string;
   readonly hosts?: string | undefined;
   readonly latency: string;
+  readonly 'control-plane'?: string | undefined;
   readonly tied: boolean;
 }
 
-async function run({ file, folder: project, hosts, latency, tied }: RunOptions): Promise<number> {
+async function run({ file, folder: project, hosts, latency, tied, ...rest }: RunOptions): Promise<number> {
   const ending = new AbortController();
   const end = (reason: string) => ending.abort(new Ended(reason));
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => end(signal));
@@ -44,6 +47,7 @@ async function run({ file, folder: project, hosts, latency, tied }: RunOptions):
 
   const given = JSON.parse(readFileSync(file, 'utf8'));
   const wanted = parseClusterFile(hosts === undefined ? given : { ...given, hosts });
+  const elsewhere = readControlPlaneElsewhere(rest['control-plane']);
   const folder = clusterFolder(project, wanted.cluster);
   mkdirSync(folder.path, { recursive: true, mode: 0o755 });
   const token = randomBytes(24).toString('base64url');
@@ -54,7 +58,7 @@ async function run({ file, folder: project, hosts, latency, tied }: RunOptions):
   });
   if (control === null) return alreadyRunningCode;
   const report = startReport(folder, token);
-  const cluster = createEmbeddedCluster(folder, wanted, report, readLatencyProfile(latency));
+  const cluster = createEmbeddedCluster(folder, wanted, report, readLatencyProfile(latency), elsewhere);
   let failure: unknown = null;
   try {
     ending.signal.throwIfAborted();
@@ -121,7 +125,11 @@ function commandsOf(cluster: EmbeddedCluster): ControlHandler {
     },
     'start-agent': ({ agent }) => agent.start(),
     'host-processes': (host) => host.processes(),
-    'host-power': ({ power, agent, worker }) => ({ power, agent: agent.state, worker: worker.state }),
+    'host-power': ({ power, agent, worker }) => ({
+      power,
+      agent: agent.state,
+      worker: worker?.state ?? null,
+    }),
   };
   return async ({ name, host: id, detail = '' }) => {
     if (name === 'relay-delay' || name === 'relay-counts') {
@@ -175,6 +183,7 @@ const { positionals, values } = parseArgs({
     folder: { type: 'string', default: '' },
     hosts: { type: 'string' },
     latency: { type: 'string', default: 'none' },
+    'control-plane': { type: 'string' },
     cluster: { type: 'string', default: '' },
     tied: { type: 'boolean', default: false },
     'remove-data': { type: 'boolean', default: false },

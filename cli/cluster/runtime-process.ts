@@ -36,6 +36,8 @@ export interface RuntimeStart {
   readonly hosts?: HostDriverName | undefined;
   /** How late AWS answers: the name of a latency profile of the runtime. */
   readonly latency?: string | undefined;
+  /** A file that names a control plane elsewhere, which the hosts join; absent: the runtime plays it. */
+  readonly controlPlane?: string | undefined;
   /** The runtime goes down when this process ends, however it ends. */
   readonly tied: boolean;
 }
@@ -47,6 +49,7 @@ export function startRuntime({
   clusterFile,
   hosts,
   latency,
+  controlPlane,
   tied,
 }: RuntimeStart): ChildProcess {
   mkdirSync(folder.path, { recursive: true });
@@ -56,6 +59,7 @@ export function startRuntime({
   const options = [
     ...(hosts === undefined ? [] : ['--hosts', hosts]),
     ...(latency === undefined ? [] : ['--latency', latency]),
+    ...(controlPlane === undefined ? [] : ['--control-plane', controlPlane]),
     ...(tied ? ['--tied'] : []),
   ];
   const args = ['run', '--file', clusterFile, '--folder', project, ...options];

@@ -87,6 +87,11 @@ const namings: Readonly<Record<string, Naming>> = {
     ref: 'name',
     arn: 'arn:aws:iam::{account}:role/{name}',
   },
+  'AWS::IAM::ManagedPolicy': {
+    property: 'ManagedPolicyName',
+    ref: 'arn',
+    arn: 'arn:aws:iam::{account}:policy/{name}',
+  },
   'AWS::IAM::InstanceProfile': {
     property: 'InstanceProfileName',
     ref: 'name',

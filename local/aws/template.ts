@@ -42,6 +42,10 @@ export type Stack = {
   readonly schedules: readonly ScheduleDefinition[];
   /** The value of one of the stack's outputs. */
   output(key: string): unknown;
+  /** The value of `Ref` to a resource; throws where the type is not known. */
+  ref(logicalId: string): unknown;
+  /** The resources of a type that nobody plays, with every reference resolved; throws when one cannot be. */
+  ofType(type: string): readonly { readonly logicalId: string; readonly properties: JsonObject }[];
   /** Everything that the embedded runtime does not play. */
   readonly others: readonly { readonly logicalId: string; readonly type: string }[];
 };
@@ -105,6 +109,15 @@ export function readStack(options: StackOptions): Stack {
     output(key) {
       const outputs = asObject(template['Outputs'] ?? {}, 'Outputs');
       return resolve(asObject(outputs[key], `the output ${key}`)['Value'], names.scope);
+    },
+    ref: (logicalId) => names.scope.ref(logicalId),
+    ofType(type) {
+      return present
+        .filter((resource) => resource.type === type)
+        .map((resource) => ({
+          logicalId: resource.logicalId,
+          properties: within(resource, () => names.properties(resource)),
+        }));
     },
     others: present
       .filter(

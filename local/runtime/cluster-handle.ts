@@ -36,6 +36,8 @@ export interface BringUp {
   readonly hosts?: HostDriverName;
   /** How late AWS answers; left out: at once. */
   readonly latency?: LatencyProfile;
+  /** A file that names a control plane elsewhere, which the hosts join. */
+  readonly controlPlane?: string;
   /** In whose `.leasehold/` the cluster is kept. */
   readonly project: string;
   readonly timeoutMs: number;

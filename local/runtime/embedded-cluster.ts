@@ -27,12 +27,14 @@ import {
   withHosts,
   writeClusterState,
 } from './cluster-state.ts';
+import type { ControlPlaneElsewhere } from './control-plane-elsewhere.ts';
 import { dataFolderNotice, startEndpointsPublisher } from './endpoints-publisher.ts';
 import { Host } from './host-driver.ts';
 import { type HostSurroundings, hostAddress, prepareHosts, wantedHosts } from './host-files.ts';
 import { removeCluster, runningHosts } from './left-overs.ts';
 import { type ClusterNetwork, removeNetwork } from './netns/cluster-network.ts';
 import { clearTheGround, openNetwork, openRelay } from './netns/hosts-network.ts';
+import type { NetworkPlan } from './netns/network-plan.ts';
 import type { RelayProcess } from './netns/relay-process.ts';
 import { log, type RuntimeReport } from './runtime-report.ts';
 import { unprivilegedUser } from './unprivileged-user.ts';
@@ -58,6 +60,7 @@ export function createEmbeddedCluster(
   file: ClusterFile,
   report: RuntimeReport,
   latency: LatencyProfile = 'none',
+  elsewhere: ControlPlaneElsewhere | null = null,
 ): EmbeddedCluster {
   const hosts = new Map<string, Host>();
   const undo: (() => Promise<void> | void)[] = [];
@@ -87,6 +90,7 @@ export function createEmbeddedCluster(
         file,
         report,
         latency,
+        elsewhere,
         hosts,
         onAws,
         onNetwork,
@@ -153,6 +157,8 @@ interface Starting {
   readonly file: ClusterFile;
   readonly report: RuntimeReport;
   readonly latency: LatencyProfile;
+  /** Null: this runtime plays AWS. */
+  readonly elsewhere: ControlPlaneElsewhere | null;
   readonly hosts: Map<string, Host>;
   readonly onAws: (started: Aws) => void;
   readonly onNetwork: (opened: ReturnType<EmbeddedCluster['network']>) => void;
@@ -164,38 +170,83 @@ interface Starting {
 }
 
 async function start(starting: Starting): Promise<void> {
-  const { folder, file, report, hosts, onAws, onNetwork, undo, state, programs, artifacts, signal } =
-    starting;
+  const { folder, file, report, hosts, undo, state, artifacts, elsewhere, signal } = starting;
+  if (elsewhere !== null && file.hosts !== 'loopback')
+    throw new CannotStart(
+      `hosts of the driver ${file.hosts} cannot join a control plane elsewhere: use loopback`,
+    );
   const stack = readTheStack(artifacts.assembly);
   undo.push(() => removeNetwork(folder.path));
   undo.push(() => unmountVolumes(state.hostsFolder));
   const network = await openNetwork(folder, file.hosts, state);
-  const surroundings: HostSurroundings = {
+  const surroundings = surroundingsOf(starting, stack, network?.plan ?? null);
+  mkdirSync(folder.processes, { recursive: true, mode: 0o700 });
+  let publish = () => {};
+  const onChange = (host: Host) => {
+    publish();
+    for (const process of [host.agent, host.worker]) {
+      if (process?.state === 'failed')
+        log('error', 'given up: it ends again and again', { program: process.program.name });
+    }
+  };
+  for (const prepared of prepareHosts(surroundings)) {
+    hosts.set(prepared.id, new Host(prepared, onChange, network));
+  }
+  const aws = elsewhere === null ? await playAws(starting, stack, surroundings, network) : null;
+  signal.throwIfAborted();
+  await createRecord(surroundings);
+  const publisher = startEndpointsPublisher(folder, surroundings, [...hosts.values()]);
+  publish = publisher.publish;
+  undo.push(() => {
+    publish = () => {};
+    publisher.close();
+  });
+  undo.push(() => stopHosts([...hosts.values()]));
+  report.set({ detail: 'booting the hosts' });
+  await Promise.all(
+    [...hosts.values()].map((host) => (aws === null ? host.boot() : bootHost(host, aws.ec2))),
+  );
+  signal.throwIfAborted();
+  aws?.resume();
+  report.set({ phase: 'running', detail: 'running' });
+}
+
+function surroundingsOf(
+  { file, state, programs, artifacts, folder, elsewhere }: Starting,
+  stack: Stack,
+  network: NetworkPlan | null,
+): HostSurroundings {
+  const common = {
     file,
+    network,
+    ...programs,
+    agentBundle: join(artifacts.agent, 'main.mjs'),
+    processesFolder: folder.processes,
+  };
+  if (elsewhere !== null) {
+    const { accessKeyId, secretAccessKey, ...place } = elsewhere;
+    return { ...common, ...place, state: { ...state, accessKeyId, secretAccessKey }, workerScript: null };
+  }
+  return {
+    ...common,
     state,
     region: stack.region,
     tableName: only(stack.tables, 'table').name,
     stateMachineArn: only(stack.stateMachines, 'state machine').arn,
     documents: { runAction: documentNamed(stack, 'RunAction'), fence: documentNamed(stack, 'Fence') },
     awsEndpointUrl: `http://127.0.0.1:${state.awsPort}`,
-    network: network?.plan ?? null,
-    ...programs,
-    agentBundle: join(artifacts.agent, 'main.mjs'),
     workerScript,
-    processesFolder: folder.processes,
   };
-  mkdirSync(folder.processes, { recursive: true, mode: 0o700 });
-  let publish = () => {};
-  const onChange = (host: Host) => {
-    publish();
-    for (const { state: supervision, program } of [host.agent, host.worker]) {
-      if (supervision === 'failed')
-        log('error', 'given up: it ends again and again', { program: program.name });
-    }
-  };
-  for (const prepared of prepareHosts(surroundings)) {
-    hosts.set(prepared.id, new Host(prepared, onChange, network));
-  }
+}
+
+/** Starts the AWS endpoints over the hosts, and for hosts with a network of their own the way from there to them. */
+async function playAws(
+  starting: Starting,
+  stack: Stack,
+  surroundings: HostSurroundings,
+  network: Awaited<ReturnType<typeof openNetwork>>,
+): Promise<Aws> {
+  const { folder, report, hosts, onAws, onNetwork, undo, state } = starting;
   report.set({ detail: 'starting the AWS endpoints' });
   const byInstance = new Map([...hosts.values()].map((host) => [host.instanceId, host]));
   const hostOf = (instanceId: string): Host => {
@@ -234,20 +285,7 @@ async function start(starting: Starting): Promise<void> {
     onNetwork({ network, relay: opened.relay });
   }
   report.set({ port: state.awsPort });
-  signal.throwIfAborted();
-  await createRecord(surroundings);
-  const publisher = startEndpointsPublisher(folder, surroundings, [...hosts.values()]);
-  publish = publisher.publish;
-  undo.push(() => {
-    publish = () => {};
-    publisher.close();
-  });
-  undo.push(() => stopHosts([...hosts.values()]));
-  report.set({ detail: 'booting the hosts' });
-  await Promise.all([...hosts.values()].map((host) => bootHost(host, aws.ec2)));
-  signal.throwIfAborted();
-  aws.resume();
-  report.set({ phase: 'running', detail: 'running' });
+  return aws;
 }
 
 /** A host that EC2 has stopped is started through EC2, so that both say the same. */

@@ -92,7 +92,7 @@ function nodeEndpoints(state: ClusterState, host: Host): NodeEndpoints {
     instanceId: host.instanceId,
     agentPid: host.agent.pid,
     guardPid: guardPid(host.folder),
-    ssmPid: host.worker.pid,
+    ssmPid: host.worker?.pid ?? null,
     postmasterPid: postmasterPid(host.folder),
   };
 }

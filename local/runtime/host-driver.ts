@@ -17,7 +17,8 @@ export interface HostPrograms {
   readonly instanceId: string;
   readonly folder: string;
   readonly agent: SupervisedProgram;
-  readonly worker: SupervisedProgram;
+  /** Plays the SSM agent; null where nobody sends commands. */
+  readonly worker: SupervisedProgram | null;
 }
 
 /** The network between hosts, where they have one of their own. */
@@ -39,7 +40,7 @@ export class Host {
   readonly instanceId: string;
   readonly folder: string;
   readonly agent: SupervisedProcess;
-  readonly worker: SupervisedProcess;
+  readonly worker: SupervisedProcess | null;
   readonly #network: HostNetwork | null;
   #power: HostPower = 'off';
   /** Orders to one host are carried out one after the other. */
@@ -52,7 +53,8 @@ export class Host {
     this.instanceId = programs.instanceId;
     this.folder = programs.folder;
     this.agent = new SupervisedProcess(programs.agent, () => onChange(this));
-    this.worker = new SupervisedProcess(programs.worker, () => onChange(this));
+    this.worker =
+      programs.worker === null ? null : new SupervisedProcess(programs.worker, () => onChange(this));
   }
 
   get power(): HostPower {
@@ -66,7 +68,8 @@ export class Host {
       mkdirSync(this.folder, { recursive: true, mode: 0o755 });
       await this.#network?.plug(this.id);
       this.#power = 'on';
-      for (const program of [this.agent, this.worker]) if (!(await program.adopt())) program.start();
+      for (const program of [this.agent, this.worker])
+        if (program !== null && !(await program.adopt())) program.start();
     });
   }
 
@@ -74,7 +77,7 @@ export class Host {
   stop(): Promise<void> {
     return this.#inTurn(async () => {
       await this.agent.stop(hostEndsSignal, agentGraceMs);
-      await this.worker.stop('SIGTERM', workerGraceMs);
+      await this.worker?.stop('SIGTERM', workerGraceMs);
       await killHostProcesses(this.folder);
       await this.#network?.unplug(this.id);
       this.#power = 'off';
@@ -85,7 +88,7 @@ export class Host {
   async cut(power: 'off' | 'dead'): Promise<void> {
     const cutNow = async () => {
       this.agent.release();
-      this.worker.release();
+      this.worker?.release();
       this.#power = power;
       await this.#network?.unplug(this.id);
       await killHostProcesses(this.folder);

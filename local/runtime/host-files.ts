@@ -36,8 +36,8 @@ export interface HostSurroundings {
   readonly runAs: RunAs | null;
   /** `main.mjs` of the agent's bundle. */
   readonly agentBundle: string;
-  /** The worker that plays the SSM agent. */
-  readonly workerScript: string;
+  /** The worker that plays the SSM agent; null where Run Command is somebody else's. */
+  readonly workerScript: string | null;
   /** Where pids are left for a later runtime. */
   readonly processesFolder: string;
 }
@@ -198,11 +198,14 @@ function prepareHost(
       [process.execPath, ...agentNodeOptions, agentBundle, 'run', '--config', configFile],
       config,
     ),
-    worker: program(
-      'ssm-worker',
-      [process.execPath, surroundings.workerScript, workerConfigFile],
-      workerConfig,
-    ),
+    worker:
+      surroundings.workerScript === null
+        ? null
+        : program(
+            'ssm-worker',
+            [process.execPath, surroundings.workerScript, workerConfigFile],
+            workerConfig,
+          ),
   };
 }
 

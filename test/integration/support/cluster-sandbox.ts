@@ -6,7 +6,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleepMs } from '../../../adapters/clock.ts';
-import { ClusterHandle } from '../../../local/runtime/cluster-handle.ts';
+import { type BringUp, ClusterHandle } from '../../../local/runtime/cluster-handle.ts';
 
 export interface ClusterSandbox {
   readonly cluster: ClusterHandle;
@@ -32,6 +32,7 @@ export function threeNodes(change: Readonly<Record<string, unknown>> = {}): Reco
 /** Brings a cluster up and waits until it is whole. */
 export async function openClusterSandbox(
   file: Record<string, unknown> = threeNodes(),
+  options: Pick<BringUp, 'controlPlane'> = {},
 ): Promise<ClusterSandbox> {
   const project = mkdtempSync(join(tmpdir(), 'leasehold-sandbox-'));
   // Otherwise PostgreSQL's user could not enter it, and data would go elsewhere and away with the first `down`.
@@ -39,7 +40,7 @@ export async function openClusterSandbox(
   const clusterFile = join(project, 'cluster.json');
   writeFileSync(clusterFile, JSON.stringify(file));
   try {
-    const cluster = await ClusterHandle.bringUp({ clusterFile, project, timeoutMs: upTimeoutMs });
+    const cluster = await ClusterHandle.bringUp({ ...options, clusterFile, project, timeoutMs: upTimeoutMs });
     return {
       cluster,
       project,
