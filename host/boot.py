@@ -147,8 +147,9 @@ def unpack(archive, sha256):
 def bring(parameters, key, sha256):
     OPT.mkdir(parents=True, exist_ok=True)
     for mark in OPT.glob("[!.]*/.sha256"):
+        # Not by `current`, the link to one of them.
         if mark.read_text().strip() == sha256:
-            return mark.parent
+            return mark.parent.resolve()
     with tempfile.NamedTemporaryFile(dir=OPT, prefix=".fetching-") as archive:
         fetch(parameters, key, sha256, archive.name)
         return unpack(archive.name, sha256)

@@ -143,6 +143,8 @@ mount_volume() {
     [[ $(findmnt -n -o UUID -- "$folder") == "$uuid" ]] || fail "something else than $volume is mounted at $folder"
   else
     [[ -z $(ls -A -- "$folder") ]] || fail "$folder is not empty and $volume is not mounted there: move what is in it away"
+    ! awk -v place="$folder" -v source="UUID=$uuid" '$2 == place && $1 != source { found = 1 } END { exit !found }' "$fstab" 2>/dev/null ||
+      fail "$fstab names another volume for $folder: remove that line if it is gone for good"
     # Without the volume the machine still boots, and can be looked at; the agent does not start.
     grep -qs "^UUID=$uuid " "$fstab" ||
       echo "UUID=$uuid $folder $type defaults,noatime,nofail,x-systemd.device-timeout=120 0 2" >>"$fstab"
@@ -194,6 +196,11 @@ install_units() {
   rm -f -- "$units/leasehold-agent.service.d/volume.conf"
   if [[ -n ${given[postgres.dataVolumeId]-} ]]; then
     printf '[Unit]\nAssertPathIsMountPoint=%s\n' "$folder" >"$units/leasehold-agent.service.d/volume.conf"
+  fi
+  if [[ ! -d /run/systemd/system ]]; then
+    try systemctl --root=/ enable -q "${enabled[@]}"
+    say 'systemd does not run here, as where an image is made: the agent starts with the next boot'
+    return
   fi
   try systemctl daemon-reload
   try systemctl enable -q "${enabled[@]}"

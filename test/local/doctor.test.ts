@@ -65,6 +65,7 @@ async function doctor(): Promise<Told> {
   const env = {
     PATH: process.env['PATH'],
     AWS_ENDPOINT_URL: table.config.endpoint,
+    AWS_ENDPOINT_URL_SFN: `http://127.0.0.1:${(peer.address() as AddressInfo).port}`,
     ...{ AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
   };
   const [code, text] = await new Promise<[number, string]>((resolve) => {

@@ -12,6 +12,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -135,7 +136,12 @@ test('the artifact is fetched with the role of the instance, verified, unpacked,
 
 test('a second boot fetches nothing again and runs the installer again', async () => {
   await boot();
-  expect((await boot()).code).toBe(0);
+  const version = join(folder, 'opt', '0.1.0-abc');
+  // As the installer leaves `current`; more of them, because a folder has no order.
+  for (const name of ['current', ...'abcdefghijk']) symlinkSync(version, join(folder, 'opt', name));
+  const second = await boot();
+  expect(second.output).toContain(`${version} is unpacked`);
+  expect(second.code).toBe(0);
   expect(bucket.statuses).toEqual([200]);
   expect(installed()).toHaveLength(2);
 });

@@ -103,6 +103,7 @@ test.each([
     10 * 1024 * 1024,
     Buffer.from('the log of another database'),
   ],
+  ['a mark of a RAID at its end', diskBytes - 1024, Buffer.from('Intel Raid ISM Cfg Sig. 1.3.00')],
   ['a swap area', 4086, Buffer.from('SWAPSPACE2')],
 ])('a volume with %s is refused and left as it is', async (_what, at, content) => {
   const bytes = readFileSync(disk);
@@ -111,7 +112,7 @@ test.each([
   const before = hash();
   const { code, output } = await mountVolume();
   expect(code).toBe(1);
-  expect(output).toMatch(/nothing was changed|of type swap/);
+  expect(output).toMatch(/nothing was changed|of type (swap|isw_raid_member)/);
   expect(log()).toBe('');
   expect(hash()).toBe(before);
 });
@@ -121,6 +122,14 @@ test('a folder that has something in it is not hidden by the volume', async () =
   const { code, output } = await mountVolume();
   expect(code).toBe(1);
   expect(output).toContain('is not empty');
+  expect(log()).not.toContain('MOUNTED');
+});
+
+test('a volume of another UUID does not take the place of one that is to be mounted there', async () => {
+  writeFileSync(join(folder, 'fstab'), `# data\nUUID=0000 ${join(folder, 'host')} ext4 noatime 0 2\n`);
+  const { code, output } = await mountVolume();
+  expect(code).toBe(1);
+  expect(output).toContain('names another volume');
   expect(log()).not.toContain('MOUNTED');
 });
 

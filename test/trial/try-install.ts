@@ -57,6 +57,9 @@ async function main(root: string): Promise<number> {
     say(`${basename(artifact.path)}: ${artifact.bytes} bytes`);
     const environment = await startServices(readFileSync(artifact.path), undo);
     mountSystem(root, undo);
+    // Of an earlier trial: its volume is gone.
+    for (const place of ['etc/fstab', 'opt/leasehold'])
+      rmSync(join(root, place), { recursive: true, force: true });
     const device = attachVolume(root, work, undo);
     writeFileSync(join(root, 'root', 'user-data'), userData(artifact.sha256), { mode: 0o700 });
     const inside = (...words: string[]) => run(['chroot', root, 'env', ...environment, ...words]);

@@ -5,7 +5,10 @@ import { tellServiceManager } from '../../agent/service-manager.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function bench(environment: Record<string, string>, answer: () => Promise<string | null> = async () => null) {
+function bench(
+  environment: Record<string, string>,
+  answer: (word: string) => Promise<string | null> = async () => null,
+) {
   const told: string[] = [];
   const warned: unknown[] = [];
   const stop = tellServiceManager({
@@ -13,7 +16,7 @@ function bench(environment: Record<string, string>, answer: () => Promise<string
     log: (_level, _message, fields) => warned.push(fields['error']),
     notify: (_socket, [word = '']) => {
       told.push(word);
-      return answer();
+      return answer(word);
     },
   });
   return { told, warned, stop };
@@ -41,12 +44,11 @@ test('without a watchdog it only says that it is up', async () => {
 });
 
 test('a word that hangs is not followed by others, and one that failed is logged and the next one sent', async () => {
-  const hanging = bench(
-    { NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' },
-    () => new Promise(() => undefined),
-  );
+  const hangs = (word: string) =>
+    word === '--ready' ? Promise.resolve(null) : new Promise<null>(() => undefined);
+  const hanging = bench({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' }, hangs);
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(hanging.told).toEqual(['--ready']);
+  expect(hanging.told).toEqual(['--ready', 'WATCHDOG=1']);
   const failing = bench({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' }, async () => 'not-started');
   await vi.advanceTimersByTimeAsync(11_000);
   expect(failing.told).toEqual(['--ready', 'WATCHDOG=1']);
