@@ -231,6 +231,7 @@ describe('the load balancer', () => {
 });
 
 describe('a request that makes no sense is refused by the name of the prop', () => {
+  const long = 'x'.repeat(3_400);
   const refused: [string, Props, RegExp][] = [
     ['a name', { cluster: 'Main' }, /cluster was "Main"/],
     ['a name of the control plane', { cluster: 'other' }, /cluster was "other".*`clusters`/],
@@ -241,6 +242,11 @@ describe('a request that makes no sense is refused by the name of the prop', () 
     ['half a machine', { cluster: 'main', machines: { 'node-1': 1.5 } }, /machines.node-1 was 1.5/],
     ['one port twice', { cluster: 'main', ports: { replicas: 5432 } }, /ports was .*a port of its own/],
     ['a slow volume', { cluster: 'main', dataVolume: { iops: 100 } }, /dataVolume.iops was 100/],
+    [
+      'scripts that EC2 does not take',
+      { cluster: 'main', postgres: { initScript: long, settings: { a: long, b: long } } },
+      /user data of node-1 was "\(\d+ characters\)".*init scripts/,
+    ],
     ['a future PostgreSQL', { cluster: 'main', postgres: { major: 40 } }, /postgres.major was 40/],
   ];
   test.each(refused)('%s', async (_what, props, message) => {
