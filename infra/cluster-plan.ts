@@ -34,7 +34,7 @@ export interface ClusterSettings {
     readonly size?: Size;
     /** 3000 to 16000. Default: 3000. */
     readonly iops?: number;
-    /** MiB a second, 125 to 1000. Default: 125. */
+    /** MiB a second, 125 to 1000, and a quarter of `iops` at most. Default: 125. */
     readonly throughputMib?: number;
     /** When its host is taken out, or the stack deleted. Default: it is kept. */
     readonly removalPolicy?: RemovalPolicy;
@@ -88,6 +88,7 @@ export function planCluster(settings: ClusterSettings, zones: number) {
       proxyInstanceType.toString(),
       'the same architecture as instanceType',
     );
+  const iops = readInteger(dataVolume.iops ?? 3000, 'dataVolume.iops', 3000, 16_000);
   const debian = `/aws/service/debian/release/12/latest/${x86 ? 'amd64' : 'arm64'}`;
   return {
     hosts: planHosts(settings, zones),
@@ -98,8 +99,14 @@ export function planCluster(settings: ClusterSettings, zones: number) {
     rootDevice: settings.rootDevice ?? '/dev/xvda',
     dataVolume: {
       size: dataVolume.size ?? Size.gibibytes(100),
-      iops: readInteger(dataVolume.iops ?? 3000, 'dataVolume.iops', 3000, 16_000),
-      throughputMib: readInteger(dataVolume.throughputMib ?? 125, 'dataVolume.throughputMib', 125, 1000),
+      iops,
+      // EC2 refuses more than a quarter of a MiB a second for each operation a second.
+      throughputMib: readInteger(
+        dataVolume.throughputMib ?? 125,
+        'dataVolume.throughputMib',
+        125,
+        Math.min(1000, Math.floor(iops / 4)),
+      ),
       removalPolicy: dataVolume.removalPolicy ?? RemovalPolicy.RETAIN,
     },
     postgres: { ...postgres, major: postgres.major ?? 15, settings: postgres.settings ?? {} },

@@ -19,6 +19,7 @@ import {
 import type { InstanceProfile } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
+import { InvalidInput } from '../core/wire/fields.ts';
 import { clusterTag } from './names.ts';
 
 /** Which machine a host has: the first, the next, or none for now. */
@@ -43,13 +44,22 @@ export interface MachineProps {
   readonly terminationProtection: boolean;
 }
 
+/** EC2 takes 16 KiB of user data; names that only CloudFormation knows are longer than their placeholders here, together by up to 1 KiB. */
+const mostUserData = 15 * 1024;
+
 export class Machine extends Construct {
   /** Undefined while the host has none. */
   readonly instance: CfnInstance | undefined;
 
   constructor(scope: Construct, id: string, props: MachineProps) {
     super(scope, id);
-    const { cluster, host, role, subnet } = props;
+    const { cluster, host, role, subnet, userData } = props;
+    if (userData.length > mostUserData)
+      throw new InvalidInput(
+        `user data of ${host}`,
+        `(${userData.length} characters)`,
+        `at most ${mostUserData}: shorten settings and init scripts`,
+      );
     if (props.number === 'none') return;
     const template = this.#template(props, props.number);
     this.instance = new CfnInstance(this, 'Instance', {

@@ -21,6 +21,7 @@ import { type HostUserDataProps, hostUserData } from './host-user-data.ts';
 import { letLogsUse } from './key-use.ts';
 import { Machine } from './machine.ts';
 import { pascalCase } from './names.ts';
+import { withSystemsManager } from './systems-manager-agent.ts';
 
 /** The network's props are ClusterNetwork's, the cluster's are ClusterSettings'. */
 export interface PostgresClusterProps extends ClusterNetworkProps, ClusterSettings {
@@ -104,13 +105,15 @@ export class PostgresCluster extends Construct {
       rootDevice: plan.rootDevice,
       rootVolume: Size.gibibytes(20),
       terminationProtection: plan.deletionProtection,
-      userData: hostUserData({
-        ...this.#identity(host, props, asset),
-        ports: plan.ports,
-        ...(volume === undefined
-          ? { poolSize: plan.poolSize }
-          : { postgres: { ...plan.postgres, dataVolumeId: volume.volumeId } }),
-      }),
+      userData: withSystemsManager(
+        hostUserData({
+          ...this.#identity(host, props, asset),
+          ports: plan.ports,
+          ...(volume === undefined
+            ? { poolSize: plan.poolSize }
+            : { postgres: { ...plan.postgres, dataVolumeId: volume.volumeId } }),
+        }),
+      ),
     });
     if (machine.instance !== undefined) {
       // A host that boots before it may reach anything gives up after a while.

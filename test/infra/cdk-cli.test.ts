@@ -23,6 +23,8 @@ const offline = {
   HTTP_PROXY: 'http://127.0.0.1:9',
   AWS_EC2_METADATA_DISABLED: 'true',
   CDK_DISABLE_CLI_TELEMETRY: 'true',
+  // test/infra/nag.test.ts validates.
+  CDK_VALIDATION: 'false',
 };
 
 const synth = (...args: string[]) =>

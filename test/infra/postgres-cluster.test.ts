@@ -37,6 +37,8 @@ const templateOf = (instance: Resource, template = whole) => {
   return found?.properties['LaunchTemplateData'] as JsonObject;
 };
 
+const userDataOf = (instance: Resource) => flat(templateOf(instance)['UserData'] ?? null);
+
 describe('the hosts', () => {
   test('are three of databases in three zones, and two proxies in two', () => {
     expect([...instances().keys()].toSorted()).toEqual(['node-1', 'node-2', 'node-3', 'proxy-1', 'proxy-2']);
@@ -64,6 +66,14 @@ describe('the hosts', () => {
         Monitoring: { Enabled: true },
       });
       expect(instance.properties).toMatchObject({ Monitoring: true, DisableApiTermination: true });
+    }
+  });
+
+  test("get Systems Manager's agent where their image has none, from the region's bucket, before anything else", () => {
+    for (const instance of instances().values()) {
+      const userData = userDataOf(instance);
+      expect(userData).toContain('/amazon-ssm-');
+      expect(userData.indexOf('amazon-ssm-agent')).toBeLessThan(userData.indexOf('END_OF_PARAMETERS'));
     }
   });
 
@@ -123,8 +133,7 @@ describe('the data', () => {
     }));
     expect(attached).toEqual(expect.arrayContaining(wanted));
     expect(attached).toHaveLength(3);
-    for (const [host, { id }] of volumes)
-      expect(flat(templateOf(instances().get(host) as Resource)['UserData'] ?? null)).toContain(id);
+    for (const [host, { id }] of volumes) expect(userDataOf(instances().get(host) as Resource)).toContain(id);
   });
 
   test('is not on the root, which is encrypted too and goes with its machine', () => {
@@ -231,6 +240,7 @@ describe('the load balancer', () => {
 });
 
 describe('a request that makes no sense is refused by the name of the prop', () => {
+  const long = 'x'.repeat(3_400);
   const refused: [string, Props, RegExp][] = [
     ['a name', { cluster: 'Main' }, /cluster was "Main"/],
     ['a name of the control plane', { cluster: 'other' }, /cluster was "other".*`clusters`/],
@@ -240,7 +250,17 @@ describe('a request that makes no sense is refused by the name of the prop', () 
     ['a machine of nobody', { cluster: 'main', machines: { 'node-9': 2 } }, /machines was "node-9".*node-3/],
     ['half a machine', { cluster: 'main', machines: { 'node-1': 1.5 } }, /machines.node-1 was 1.5/],
     ['one port twice', { cluster: 'main', ports: { replicas: 5432 } }, /ports was .*a port of its own/],
+    [
+      'a hasty volume',
+      { cluster: 'main', dataVolume: { throughputMib: 1000 } },
+      /throughputMib was 1000.*750/,
+    ],
     ['a slow volume', { cluster: 'main', dataVolume: { iops: 100 } }, /dataVolume.iops was 100/],
+    [
+      'scripts that EC2 does not take',
+      { cluster: 'main', postgres: { initScript: long, settings: { a: long, b: long } } },
+      /user data of node-1 was "\(\d+ characters\)".*init scripts/,
+    ],
     ['a future PostgreSQL', { cluster: 'main', postgres: { major: 40 } }, /postgres.major was 40/],
   ];
   test.each(refused)('%s', async (_what, props, message) => {
