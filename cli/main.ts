@@ -9,6 +9,7 @@ import { CliError } from './cli-error.ts';
 import { addDownCommand } from './commands/down.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addHistoryCommand } from './commands/history.ts';
+import { addInitCommand } from './commands/init.ts';
 import { addLostWritesCommand } from './commands/lost-writes.ts';
 import { addFailoverCommand, addSwitchoverCommand } from './commands/operation.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -27,6 +28,7 @@ function createProgram(): Command {
   for (const add of [
     addUpCommand,
     addDownCommand,
+    addInitCommand,
     addStatusCommand,
     addSwitchoverCommand,
     addFailoverCommand,
