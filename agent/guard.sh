@@ -10,7 +10,8 @@ set -u
 fifo=$1 data=$2 program=$3
 # No lease lasts so long: a deadline farther off is two writers' lines run together, and would guard nothing.
 longest_cs=60000
-trap '' HUP INT PIPE
+# TERM: init sends it to all at a shutdown, and PostgreSQL may outlive that round by a minute and a half.
+trap '' HUP INT PIPE TERM
 exec 3<>"$fifo" || exit 1
 printf '%s\n' "$$" >"$fifo.pid"
 deadline=none

@@ -49,6 +49,7 @@ import {
 } from './paths.ts';
 import type { PeerLink } from './peer-link.ts';
 import { startRestServer } from './rest-server.ts';
+import { tellServiceManager } from './service-manager.ts';
 import { WakeSignal } from './wake-signal.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -88,9 +89,11 @@ export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   keeper.start();
   void resumeJournal(context).finally(() => host.begin());
   const stopTimers = startTimers(agent);
+  const tellNoMore = tellServiceManager({ environment: process.env, log });
 
   const signal = await firstSignal();
   log('info', 'agent ends', { signal });
+  tellNoMore();
   stopTimers();
   host.stop();
   runner.stop();

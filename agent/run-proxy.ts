@@ -23,6 +23,7 @@ import { NodeDirectory } from './node-directory.ts';
 import { controlFilePath, logFolder, proxyFolder } from './paths.ts';
 import { ProxyHost } from './proxy/proxy-host.ts';
 import { startRestServer } from './rest-server.ts';
+import { tellServiceManager } from './service-manager.ts';
 
 const roundMs = 500;
 const ensureRunningEveryMs = 1_000;
@@ -117,13 +118,12 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
         log('warn', 'proxy programs restarted', { restarted: running.restarted });
     });
   }, ensureRunningEveryMs);
+  const tellNoMore = tellServiceManager({ environment: process.env, log });
 
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) process.once(name, () => resolve(name));
-  });
+  const signal = await firstSignal();
   log('info', 'agent ends', { signal });
-  clearInterval(rounds);
-  clearInterval(ensure);
+  tellNoMore();
+  for (const timer of [rounds, ensure]) clearInterval(timer);
   runner.stop();
   keeper.stop();
   control.close();
@@ -156,4 +156,10 @@ async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void)
   });
   if (opened.kind !== 'open') throw new Error(`${opened.kind}: ${opened.detail}`);
   return opened.endpoint;
+}
+
+function firstSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) process.once(name, () => resolve(name));
+  });
 }

@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { InvalidInput } from '../core/wire/fields.ts';
 import { CliError } from './cli-error.ts';
 import { addDownCommand } from './commands/down.ts';
+import { addDrillCommand, addDrillsCommand } from './commands/drill.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addHistoryCommand } from './commands/history.ts';
 import { addInitCommand } from './commands/init.ts';
@@ -36,6 +37,8 @@ function createProgram(): Command {
     addEventsCommand,
     addHistoryCommand,
     addLostWritesCommand,
+    addDrillCommand,
+    addDrillsCommand,
   ]) {
     add(program);
   }

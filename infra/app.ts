@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { bundleFunctions } from './bundle-functions.ts';
-import { clustersInContext, LeaseholdStack } from './leasehold-stack.ts';
+import { alarmEmailsInContext, clustersInContext, LeaseholdStack } from './leasehold-stack.ts';
 
 const app = new App();
 new LeaseholdStack(app, {
   clusters: clustersInContext(app),
+  alarmEmails: alarmEmailsInContext(app),
   bundles: bundleFunctions(join(import.meta.dirname, '../.build/functions')),
 });
 app.synth();

@@ -20,7 +20,7 @@ export function bundleFunctions(folder: string): string {
   mkdirSync(folder, { recursive: true });
   buildSync({
     absWorkingDir: root,
-    entryPoints: functionNames.map((name) => `lambdas/${name}.ts`),
+    entryPoints: [...functionNames, 'drill'].map((name) => `lambdas/${name}.ts`),
     entryNames: '[name]',
     chunkNames: 'shared-[hash]',
     outExtension: { '.js': '.mjs' },
@@ -32,6 +32,8 @@ export function bundleFunctions(folder: string): string {
     target: 'node24',
     mainFields: ['module', 'main'],
     banner: { js: requireInModules },
+    // A native driver that pg offers to load, and does without.
+    external: ['pg-native'],
     minifyWhitespace: true,
     minifySyntax: true,
     sourcemap: true,

@@ -3,17 +3,34 @@
  * any second of the last 35 days. Only events carry `expires_at`; no decision uses it.
  */
 import { RemovalPolicy } from 'aws-cdk-lib';
-import { AttributeType, Billing, ProjectionType, TableV2 } from 'aws-cdk-lib/aws-dynamodb';
+import {
+  AttributeType,
+  Billing,
+  type CfnGlobalTable,
+  ProjectionType,
+  TableV2,
+} from 'aws-cdk-lib/aws-dynamodb';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 
 /** A sparse index of the clusters' records, which alone have a `uid`: how the sentinel finds all clusters. */
 export const clustersIndex = 'clusters';
 
+export interface ClusterTableProps {
+  /** A key of the customer's. Default: one that DynamoDB owns. */
+  readonly encryptionKey?: IKey;
+  /** DynamoDB refuses to delete the table. Default: true. */
+  readonly deletionProtection?: boolean;
+  /** What becomes of the table when the stack is deleted. Default: it is kept. */
+  readonly removalPolicy?: RemovalPolicy;
+}
+
 export class ClusterTable extends Construct {
   readonly table: TableV2;
 
-  constructor(scope: Construct, id: string) {
+  constructor(scope: Construct, id: string, props: ClusterTableProps = {}) {
     super(scope, id);
+    const { encryptionKey, deletionProtection = true, removalPolicy = RemovalPolicy.RETAIN } = props;
     this.table = new TableV2(this, 'Table', {
       partitionKey: { name: 'pk', type: AttributeType.STRING },
       sortKey: { name: 'sk', type: AttributeType.STRING },
@@ -27,8 +44,16 @@ export class ClusterTable extends Construct {
       billing: Billing.onDemand(),
       timeToLiveAttribute: 'expires_at',
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      deletionProtection,
+      removalPolicy,
     });
+    if (encryptionKey !== undefined) this.#encrypt(encryptionKey);
+  }
+
+  /** Below TableV2, whose own property takes no key in a stack that is made for no particular region. */
+  #encrypt(key: IKey): void {
+    const table = this.table.node.defaultChild as CfnGlobalTable;
+    table.sseSpecification = { sseEnabled: true, sseType: 'KMS' };
+    table.addPropertyOverride('Replicas.0.SSESpecification', { KMSMasterKeyId: key.keyArn });
   }
 }

@@ -1,52 +1,74 @@
 /**
  * The control plane of any number of clusters in one account and region: table, functions, state machine, documents and the sentinel's
- * schedule. Nothing of it runs while nothing happens, but for the sentinel's two small reads a minute and cluster.
+ * schedule, and what wakes people. Nothing of it runs while nothing happens, but for the sentinel's two or three small reads a minute and cluster.
  */
 import { Duration } from 'aws-cdk-lib';
-import { Alarm, ComparisonOperator, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { ITopicSubscription } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { AgentAccess } from './agent-access.ts';
-import { ClusterTable } from './cluster-table.ts';
+import { ClusterTable, type ClusterTableProps } from './cluster-table.ts';
 import { FailoverMachine } from './failover-machine.ts';
 import { HostDocuments } from './host-documents.ts';
+import { letLogsUse } from './key-use.ts';
+import { Observability, type ObservabilityProps } from './observability.ts';
 import { WorkflowFunctions } from './workflow-functions.ts';
 
-export interface LeaseholdControlPlaneProps {
-  /** Clusters whose hosts get instance profiles here. */
+/** The table's props are ClusterTable's. A key of the customer's also encrypts the logs of functions and operations. */
+export interface LeaseholdControlPlaneProps extends ClusterTableProps {
+  /** Clusters whose hosts exist already, and get instance profiles here. A `PostgresCluster` makes its own. */
   readonly clusters: readonly string[];
   /** The folder that `bundleFunctions` filled. */
   readonly bundles: string;
+  /** Who hears of alarms; left out: they are seen in CloudWatch only. */
+  readonly alarmSubscriptions?: readonly ITopicSubscription[];
+  /** By cluster, when its alarms go off; what is left out is as usual. */
+  readonly thresholds?: ObservabilityProps['thresholds'];
+  /** False: no dashboard. */
+  readonly dashboard?: boolean;
 }
 
 export class LeaseholdControlPlane extends Construct {
   readonly table: TableV2;
+  /** Of the table and the logs; undefined where they are AWS' own. */
+  readonly encryptionKey: IKey | undefined;
   readonly functions: WorkflowFunctions;
   readonly machine: StateMachine;
   readonly documents: HostDocuments;
   readonly access: Readonly<Record<string, AgentAccess>>;
+  readonly observability: Observability;
 
   constructor(scope: Construct, id: string, props: LeaseholdControlPlaneProps) {
     super(scope, id);
-    const { table } = new ClusterTable(this, 'Clusters');
+    const { encryptionKey } = props;
+    const { table } = new ClusterTable(this, 'Clusters', props);
     this.table = table;
+    this.encryptionKey = encryptionKey;
+    if (encryptionKey !== undefined) letLogsUse(encryptionKey, this);
     this.documents = new HostDocuments(this, 'Documents');
     this.functions = new WorkflowFunctions(this, 'Functions', {
       table,
       documents: this.documents,
       bundles: props.bundles,
+      encryptionKey,
     });
-    this.machine = new FailoverMachine(this, 'Failover', this.functions).machine;
+    this.machine = new FailoverMachine(this, 'Failover', this.functions, encryptionKey).machine;
     this.access = Object.fromEntries(
       props.clusters.map((cluster) => [
         cluster,
-        new AgentAccess(this, `Access-${cluster}`, { cluster, table }),
+        new AgentAccess(this, `Access-${cluster}`, { cluster, table, tableKey: encryptionKey }),
       ]),
     );
     this.#watch();
+    this.observability = new Observability(this, 'Observability', {
+      ...props,
+      machine: this.machine,
+      sentinel: this.functions.byName.sentinel.lambda,
+    });
   }
 
   #watch(): void {
@@ -56,23 +78,6 @@ export class LeaseholdControlPlane extends Construct {
       schedule: Schedule.rate(Duration.minutes(1)),
       // A minute that is missed is made up for by the next.
       targets: [new LambdaFunction(lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
-    });
-    const once = {
-      threshold: 1,
-      evaluationPeriods: 1,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-    };
-    new Alarm(this, 'SentinelFails', {
-      ...once,
-      evaluationPeriods: 3,
-      alarmDescription: 'The sentinel could not look after every cluster for three minutes',
-      metric: lambda.metricErrors({ period: Duration.minutes(1) }),
-    });
-    new Alarm(this, 'OperationFails', {
-      ...once,
-      alarmDescription: 'A failover or switchover did not succeed: its execution names what is in the way',
-      metric: this.machine.metricFailed({ period: Duration.minutes(1) }),
     });
   }
 }

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { DefinitionBody, LogLevel, StateMachine, StateMachineType } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
@@ -27,7 +28,8 @@ export const substitutions = {
 export class FailoverMachine extends Construct {
   readonly machine: StateMachine;
 
-  constructor(scope: Construct, id: string, functions: WorkflowFunctions) {
+  /** `encryptionKey` is for the logs; without one CloudWatch uses its own. */
+  constructor(scope: Construct, id: string, functions: WorkflowFunctions, encryptionKey?: IKey) {
     super(scope, id);
     const steps = Object.entries(substitutions).map(([key, name]) => ({
       key,
@@ -46,6 +48,7 @@ export class FailoverMachine extends Construct {
           logGroupName: `/aws/vendedlogs/states/${stateMachineName(this)}`,
           retention: RetentionDays.ONE_MONTH,
           removalPolicy: RemovalPolicy.DESTROY,
+          encryptionKey,
         }),
         level: LogLevel.ALL,
         includeExecutionData: true,

@@ -1,5 +1,5 @@
 /**
- * What Run Command may do on a host: two documents of our own, never AWS-RunShellScript. Each parameter is put between single
+ * What Run Command may do on a host: documents of our own, never AWS-RunShellScript. Each parameter is put between single
  * quotes and has a pattern that no quote can match, so that a parameter can never become shell code.
  */
 import { CfnDocument } from 'aws-cdk-lib/aws-ssm';
@@ -10,6 +10,8 @@ export const parameterPatterns = {
   Operation: '^[A-Za-z0-9][A-Za-z0-9-]{0,99}$',
   Action: '^[a-z-]{1,40}@[a-z][a-z0-9-]{0,30}#[0-9]{1,3}$',
   Epoch: '^[1-9][0-9]{0,14}$',
+  Key: '^[A-Za-z0-9][A-Za-z0-9/._-]{0,511}$',
+  Sha256: '^[0-9a-f]{64}$',
 } as const;
 
 type Parameter = keyof typeof parameterPatterns;
@@ -18,6 +20,8 @@ const descriptions: Readonly<Record<Parameter, string>> = {
   Operation: 'The operation that the action belongs to',
   Action: 'The action, <verb>@<node>#<attempt>',
   Epoch: 'No primary may run at this epoch or below',
+  Key: 'The artifact of the new version, in the bucket that the host was installed from',
+  Sha256: 'Its SHA-256: another one is refused',
 };
 
 interface HostCommand {
@@ -31,6 +35,8 @@ interface HostCommand {
 export class HostDocuments extends Construct {
   readonly runAction: CfnDocument;
   readonly fence: CfnDocument;
+  /** Sent by an operator, host by host; no role of the control plane may send it. */
+  readonly upgrade: CfnDocument;
 
   constructor(scope: Construct, id: string) {
     super(scope, id);
@@ -46,6 +52,13 @@ export class HostDocuments extends Construct {
       verb: 'fence',
       options: { Epoch: '--epoch' },
       timeoutSeconds: 60,
+    });
+    this.upgrade = this.#document('Upgrade', {
+      description:
+        'Brings another version of the Leasehold agent onto a host while PostgreSQL runs on, and goes back when it is not well',
+      verb: 'upgrade',
+      options: { Key: '--key', Sha256: '--sha256' },
+      timeoutSeconds: 900,
     });
   }
 

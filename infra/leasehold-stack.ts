@@ -3,13 +3,16 @@
  * particular account or region.
  */
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
+import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { LeaseholdControlPlane } from './control-plane.ts';
-import { stackName } from './names.ts';
+import { pascalCase, stackName } from './names.ts';
 
 export interface LeaseholdStackProps {
   readonly clusters: readonly string[];
   /** The folder that `bundleFunctions` filled. */
   readonly bundles: string;
+  /** Whoever confirms the mail that SNS sends there hears of alarms. */
+  readonly alarmEmails?: readonly string[];
 }
 
 export class LeaseholdStack extends Stack {
@@ -20,23 +23,40 @@ export class LeaseholdStack extends Stack {
       description: 'Leasehold: high availability for PostgreSQL on EC2, the control plane',
     });
     Tags.of(this).add('application', 'leasehold');
-    this.controlPlane = new LeaseholdControlPlane(this, 'ControlPlane', props);
-    const { table, machine, documents, access } = this.controlPlane;
+    this.controlPlane = new LeaseholdControlPlane(this, 'ControlPlane', {
+      ...props,
+      alarmSubscriptions: (props.alarmEmails ?? []).map((address) => new EmailSubscription(address)),
+    });
+    const { table, machine, documents, access, observability } = this.controlPlane;
     const outputs = {
       TableName: table.tableName,
       StateMachineArn: machine.stateMachineArn,
       RunActionDocument: documents.runAction.ref,
       FenceDocument: documents.fence.ref,
+      AlarmTopic: observability.topic.topicArn,
+      UpgradeDocument: documents.upgrade.ref,
     };
     for (const [name, value] of Object.entries(outputs)) new CfnOutput(this, name, { value });
     for (const [cluster, { database, proxy }] of Object.entries(access)) {
-      const id = cluster.replaceAll(/(^|-)([a-z0-9])/g, (_match, _dash, first: string) =>
-        first.toUpperCase(),
-      );
+      const id = pascalCase(cluster);
       new CfnOutput(this, `${id}DatabaseInstanceProfile`, { value: database.instanceProfileName });
       new CfnOutput(this, `${id}ProxyInstanceProfile`, { value: proxy.instanceProfileName });
     }
   }
+}
+
+/** `-c alarmEmails=ops@example.com,oncall@example.com`; nobody when nothing is said. */
+export function alarmEmailsInContext(app: App): readonly string[] {
+  const value: unknown = app.node.tryGetContext('alarmEmails') ?? '';
+  if (typeof value !== 'string')
+    throw new Error('the context "alarmEmails" takes addresses separated by commas');
+  const emails = value
+    .split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '');
+  const wrong = emails.find((address) => !/^[^@\s]+@[^@\s]+$/.test(address));
+  if (wrong !== undefined) throw new Error(`"${wrong}" in the context "alarmEmails" is no address`);
+  return emails;
 }
 
 /** `-c clusters=main,orders`; `main` when nothing is said. */

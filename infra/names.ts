@@ -11,6 +11,11 @@ export const clusterTag = 'leasehold:cluster';
 export const functionNames = ['begin', 'order', 'demote', 'choose', 'finish', 'abort', 'sentinel'] as const;
 export type FunctionName = (typeof functionNames)[number];
 
+/** `orders-eu` as `OrdersEu`, for the ids of a cluster's outputs. */
+export function pascalCase(name: string): string {
+  return name.replaceAll(/(^|-)([a-z0-9])/g, (_match, _dash, first: string) => first.toUpperCase());
+}
+
 export function stateMachineName(scope: Construct): string {
   return `${Stack.of(scope).stackName}-failover`;
 }

@@ -7,17 +7,31 @@
 import { Stack } from 'aws-cdk-lib';
 import type { ITableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import { Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { IBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { CfnDocument } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
+import { throughSecrets, throughTheTable } from './key-use.ts';
 import { clusterTag, executionArns, instanceArns, securityGroupArns, stateMachineArn } from './names.ts';
+
+/** What a host fetches when it boots. */
+export interface BootReads {
+  readonly secrets: readonly ISecret[];
+  /** The object that holds the agent. */
+  readonly artifact: { readonly bucket: IBucket; readonly key: string };
+}
 
 const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
 
 /** `ForAllValues` holds for a request that has no partition key at all: with it, every Allow asks that there is one. */
 const namesKeys = { Null: { 'dynamodb:LeadingKeys': 'false' } };
 
-/** Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. */
-export function workflowTable(table: ITableV2): PolicyStatement[] {
+/**
+ * Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. `tableKey` is the
+ * customer's key of the table, where it has one.
+ */
+export function workflowTable(table: ITableV2, tableKey?: IKey): PolicyStatement[] {
   return [
     new PolicyStatement({
       sid: 'ClustersTable',
@@ -34,6 +48,7 @@ export function workflowTable(table: ITableV2): PolicyStatement[] {
         'ForAnyValue:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#nodes', 'cluster#*#proxies'] },
       },
     }),
+    ...throughTheTable(tableKey),
   ];
 }
 
@@ -119,6 +134,51 @@ export function startExecutions(scope: Construct): PolicyStatement {
   });
 }
 
+/** What a drill reads and writes of its cluster: its own history and events, and neither lease nor record. */
+export function drillTable(table: ITableV2, cluster: string): PolicyStatement[] {
+  const pk = `cluster#${cluster}`;
+  return [
+    ownKeys(
+      'SeeCluster',
+      table,
+      ['dynamodb:Query'],
+      [pk, `${pk}#nodes`, `${pk}#proxies`, `${pk}#operations`],
+    ),
+    ownKeys('WriteDrills', table, ['dynamodb:PutItem'], [`${pk}#operations`, `${pk}#events`]),
+  ];
+}
+
+/** A secret through Parameter Store, which asks Secrets Manager in the caller's name. */
+export function readSecret(scope: Construct, secretName: string): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'ReadSecret',
+    actions: ['ssm:GetParameter'],
+    resources: [
+      Stack.of(scope).formatArn({
+        service: 'ssm',
+        resource: 'parameter',
+        resourceName: `aws/reference/secretsmanager/${secretName}`,
+      }),
+    ],
+  });
+}
+
+/** Lambda makes, with the role of a function, the interfaces by which it is in a VPC; EC2 offers no narrower resource. */
+export function networkInterfaces(): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'BeInTheVpc',
+    actions: [
+      'ec2:CreateNetworkInterface',
+      'ec2:DescribeNetworkInterfaces',
+      'ec2:DescribeSubnets',
+      'ec2:DeleteNetworkInterface',
+      'ec2:AssignPrivateIpAddresses',
+      'ec2:UnassignPrivateIpAddresses',
+    ],
+    resources: ['*'],
+  });
+}
+
 export function answerTasks(scope: Construct): PolicyStatement {
   return new PolicyStatement({
     sid: 'AnswerTasks',
@@ -127,8 +187,13 @@ export function answerTasks(scope: Construct): PolicyStatement {
   });
 }
 
-/** What the agent of a database host may do, in its own cluster only. */
-export function databaseAgent(scope: Construct, table: ITableV2, cluster: string): PolicyStatement[] {
+/** What the agent of a database host may do, in its own cluster only. `scope` lies in the control plane's stack. */
+export function databaseAgent(
+  scope: Construct,
+  table: ITableV2,
+  cluster: string,
+  tableKey?: IKey,
+): PolicyStatement[] {
   const pk = `cluster#${cluster}`;
   return [
     ownKeys(
@@ -140,12 +205,18 @@ export function databaseAgent(scope: Construct, table: ITableV2, cluster: string
     ownKeys('SeeProxies', table, ['dynamodb:Query'], [`${pk}#proxies`]),
     startExecutions(scope),
     answerTasks(scope),
+    ...throughTheTable(tableKey),
     noForeignParameters(scope, cluster),
   ];
 }
 
 /** What the agent of a proxy host may do: it reads the lease and never writes it. */
-export function proxyAgent(scope: Construct, table: ITableV2, cluster: string): PolicyStatement[] {
+export function proxyAgent(
+  scope: Construct,
+  table: ITableV2,
+  cluster: string,
+  tableKey?: IKey,
+): PolicyStatement[] {
   const pk = `cluster#${cluster}`;
   return [
     ownKeys(
@@ -156,7 +227,26 @@ export function proxyAgent(scope: Construct, table: ITableV2, cluster: string): 
     ),
     ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`]),
     answerTasks(scope),
+    ...throughTheTable(tableKey),
     noForeignParameters(scope, cluster),
+  ];
+}
+
+/** These secrets and this one object, by their whole names. */
+export function readAtBoot({ secrets, artifact }: BootReads): PolicyStatement[] {
+  const keys = new Set(secrets.flatMap(({ encryptionKey }) => encryptionKey ?? []));
+  return [
+    new PolicyStatement({
+      sid: 'OwnSecrets',
+      actions: ['secretsmanager:GetSecretValue'],
+      resources: secrets.map(({ secretArn }) => secretArn),
+    }),
+    new PolicyStatement({
+      sid: 'TheAgent',
+      actions: ['s3:GetObject'],
+      resources: [artifact.bucket.arnForObjects(artifact.key)],
+    }),
+    ...[...keys].map((key) => throughSecrets(key)),
   ];
 }
 

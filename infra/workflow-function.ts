@@ -2,7 +2,9 @@
  * One Lambda function of the workflow, with a log group and a role of its own that has only what the step needs.
  */
 import { type Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import type { ISecurityGroup, IVpc, SubnetSelection } from 'aws-cdk-lib/aws-ec2';
 import { type PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   Architecture,
   type Code,
@@ -15,13 +17,23 @@ import { Construct } from 'constructs';
 import { type FunctionName, stateMachineName } from './names.ts';
 
 export interface WorkflowFunctionProps {
-  readonly name: FunctionName;
+  readonly name: FunctionName | 'drill';
+  /** Of the function's own name, where there are several of a kind. */
+  readonly suffix?: string;
   readonly description: string;
   readonly timeout: Duration;
   /** The bundles of all functions. */
   readonly code: Code;
   readonly environment: Readonly<Record<string, string>>;
   readonly statements: readonly PolicyStatement[];
+  /** Left out: in no VPC. */
+  readonly network?: {
+    readonly vpc: IVpc;
+    readonly subnets?: SubnetSelection;
+    readonly securityGroups: readonly ISecurityGroup[];
+  };
+  /** Of the logs; without one CloudWatch uses its own. */
+  readonly encryptionKey?: IKey;
 }
 
 export class WorkflowFunction extends Construct {
@@ -30,11 +42,12 @@ export class WorkflowFunction extends Construct {
 
   constructor(scope: Construct, id: string, props: WorkflowFunctionProps) {
     super(scope, id);
-    const functionName = `${Stack.of(this).stackName}-${props.name}`;
+    const functionName = `${Stack.of(this).stackName}-${props.name}${props.suffix ?? ''}`;
     const logGroup = new LogGroup(this, 'Logs', {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
+      encryptionKey: props.encryptionKey,
     });
     this.role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
@@ -55,13 +68,14 @@ export class WorkflowFunction extends Construct {
       role: this.role,
       logGroup,
       environment: { ...props.environment, NODE_OPTIONS: '--enable-source-maps' },
+      ...networkOf(props),
     });
     const here = '<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>';
     Validations.of(this.role).acknowledge(
       {
         id: 'AwsSolutions-IAM5[Resource::*]',
         reason:
-          'X-Ray takes segments, Run Command gives invocations and EC2 describes instances under no narrower resource.',
+          'X-Ray takes segments, Run Command gives invocations, EC2 describes instances and Lambda makes network interfaces under no narrower resource.',
       },
       {
         id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:instance/*]',
@@ -78,4 +92,14 @@ export class WorkflowFunction extends Construct {
       },
     );
   }
+}
+
+function networkOf({ network }: WorkflowFunctionProps) {
+  if (network === undefined) return {};
+  const { vpc, subnets, securityGroups } = network;
+  return {
+    vpc,
+    securityGroups: [...securityGroups],
+    ...(subnets === undefined ? {} : { vpcSubnets: subnets }),
+  };
 }

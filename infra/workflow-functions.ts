@@ -5,6 +5,7 @@
 import { Duration } from 'aws-cdk-lib';
 import type { TableV2 } from 'aws-cdk-lib/aws-dynamodb';
 import type { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { clustersIndex } from './cluster-table.ts';
@@ -27,6 +28,8 @@ export interface WorkflowFunctionsProps {
   readonly documents: HostDocuments;
   /** The folder that `bundleFunctions` filled. */
   readonly bundles: string;
+  /** The customer's key of table and logs, where there is one. */
+  readonly encryptionKey?: IKey;
 }
 
 interface Plan {
@@ -61,14 +64,15 @@ export class WorkflowFunctions extends Construct {
           code,
           environment,
           statements,
+          encryptionKey: props.encryptionKey,
         }),
       ];
     });
     this.byName = Object.fromEntries(entries) as Record<FunctionName, WorkflowFunction>;
   }
 
-  #plans({ table, documents }: WorkflowFunctionsProps): Readonly<Record<FunctionName, Plan>> {
-    const cluster = workflowTable(table);
+  #plans({ table, documents, encryptionKey }: WorkflowFunctionsProps): Readonly<Record<FunctionName, Plan>> {
+    const cluster = workflowTable(table, encryptionKey);
     return {
       begin: {
         description: 'Checks a request and claims the operation',

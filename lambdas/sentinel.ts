@@ -2,11 +2,13 @@
 import { listClusters } from '../adapters/workflow/list-clusters.ts';
 import { parseSentinelInput } from '../adapters/workflow/parse-state-input.ts';
 import type { WorkflowDeps } from '../adapters/workflow/ports.ts';
-import { type SentinelView, watchCluster } from '../adapters/workflow/sentinel.ts';
+import { type Looks, type SentinelView, watchCluster } from '../adapters/workflow/sentinel.ts';
 import { wireFunction } from './wire-function.ts';
 
-/** So many clusters at a time: each is two small reads when all is well. */
+/** So many clusters at a time: each is two small reads when all is well, three with proxies. */
 const concurrency = 20;
+/** Of the invocation before, in this same process; a new one has nothing to compare with for a minute. */
+const looks: Looks = new Map();
 
 export const handler = wireFunction('sentinel', ['sfn'], async ({ deps, environment, client }, event) => {
   const { cluster } = parseSentinelInput(event);
@@ -30,7 +32,7 @@ export const handler = wireFunction('sentinel', ['sfn'], async ({ deps, environm
 /** What was done, or as text why it could not be. */
 async function watch(deps: WorkflowDeps, cluster: string): Promise<SentinelView | string> {
   try {
-    return await watchCluster(deps, cluster);
+    return await watchCluster(deps, cluster, looks);
   } catch (error) {
     deps.log('error', 'a cluster could not be looked after', { cluster, detail: String(error) });
     return `${cluster}: ${error instanceof Error ? error.message : String(error)}`;

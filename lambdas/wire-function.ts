@@ -3,17 +3,17 @@
  * line at its begin and end. Errors are thrown on with their name, which is what the state machine matches.
  */
 import { Logger } from '@aws-lambda-powertools/logger';
-import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import { Tracer } from '@aws-lambda-powertools/tracer';
 import type { Context } from 'aws-lambda';
 import { ulid } from 'ulid';
-import { type AwsService, createAwsClients } from '../adapters/aws/clients.ts';
+import { type AwsClients, type AwsService, createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
 import { monotonicMs, sleepMs } from '../adapters/clock.ts';
 import { createAwsPorts } from '../adapters/workflow/aws-ports.ts';
 import type { WorkflowDeps } from '../adapters/workflow/ports.ts';
 import { type FunctionEnvironment, readEnvironment } from './environment.ts';
+import { createMeasure } from './publish-metrics.ts';
 
 /** A step of the workflow as a Lambda handler. */
 export type Handler = (event: unknown, context: Context) => Promise<unknown>;
@@ -22,6 +22,7 @@ export interface Wiring {
   readonly deps: WorkflowDeps;
   readonly environment: FunctionEnvironment;
   readonly client: ReturnType<typeof createDynamoClient>;
+  readonly clients: AwsClients;
 }
 
 const serviceName = 'leasehold';
@@ -33,7 +34,6 @@ export function wireFunction(
 ): Handler {
   const environment = readEnvironment(process.env);
   const logger = new Logger({ serviceName, persistentKeys: { function: name } });
-  const metrics = new Metrics({ namespace: 'Leasehold', serviceName });
   const tracer = new Tracer({ serviceName });
   const client = createDynamoClient({ region: environment.region });
   const clients = createAwsClients({ region: environment.region });
@@ -48,13 +48,13 @@ export function wireFunction(
     time: () => new Date().toISOString(),
     newId: () => ulid(),
     log: (level, message, fields) => logger[level](message, { ...fields }),
-    count: (metric) => metrics.addMetric(metric, MetricUnit.Count, 1),
+    measure: createMeasure(serviceName),
   };
   return async (event, context) => {
     logger.addContext(context);
     const startedMs = monotonicMs();
     try {
-      const result = await traced(tracer, name, () => step({ deps, environment, client }, event));
+      const result = await traced(tracer, name, () => step({ deps, environment, client, clients }, event));
       logger.info('step done', { ms: Math.round(monotonicMs() - startedMs) });
       return result;
     } catch (error) {
@@ -64,8 +64,6 @@ export function wireFunction(
         ms: Math.round(monotonicMs() - startedMs),
       });
       throw error;
-    } finally {
-      metrics.publishStoredMetrics();
     }
   };
 }

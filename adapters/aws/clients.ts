@@ -36,6 +36,8 @@ export interface AwsClients {
     command: { commandId: string; instanceId: string },
     o?: CallOptions,
   ): Promise<Answer<CommandInvocation>>;
+  /** The value of a parameter that refers to a secret: `/aws/reference/secretsmanager/<name>`. */
+  readSecret(name: string, o?: CallOptions): Promise<Answer<string>>;
   /** Asked for, not done: watch describeInstance. Refused: not in a state, or not of a kind, to be stopped, or unknown. */
   stopInstance(instanceId: string, stop: { force: boolean }, o?: CallOptions): Promise<Conditional<void>>;
   startInstance(instanceId: string, o?: CallOptions): Promise<Conditional<void>>;
@@ -231,6 +233,12 @@ function runCommandCalls(ssm: Lazy<RunCommand>) {
           output: found.StandardOutputContent ?? '',
           errorOutput: found.StandardErrorContent ?? '',
         };
+      }),
+    readSecret: (name: string, o?: CallOptions) =>
+      call<string>(o, {}, async (abortSignal) => {
+        const { sdk, client } = await ssm.get();
+        const get = new sdk.GetParameterCommand({ Name: name, WithDecryption: true });
+        return required((await client.send(get, { abortSignal })).Parameter?.Value, 'Parameter.Value');
       }),
   };
 }

@@ -13,6 +13,7 @@ import { eventToItem, parseEvent } from '../../core/wire/parse-event.ts';
 import { parseLease } from '../../core/wire/parse-lease.ts';
 import { nodeReportToItem, parseNodeReport } from '../../core/wire/parse-node-report.ts';
 import { parseProxyReport, proxyReportToItem } from '../../core/wire/parse-proxy-report.ts';
+import { createDrillStore, type DrillStore } from './drill-items.ts';
 import { createItemCalls, type DocumentClient, type ItemCalls } from './item-calls.ts';
 import { leaseUpdate } from './lease-item.ts';
 import { createOperationStore, mapOk, type OperationStore } from './operation-items.ts';
@@ -25,7 +26,7 @@ export interface ClusterHead {
   readonly lease: Lease | null;
 }
 
-export interface ClusterStore extends OperationStore {
+export interface ClusterStore extends OperationStore, DrillStore {
   /** Record and lease as of one moment. */
   readHead(o?: CallOptions): Promise<Answer<ClusterHead>>;
   /** The lease after the write. After `unreachable` the write may still land. */
@@ -58,6 +59,7 @@ export function createClusterStore(deps: {
     ...reportCalls(calls, pk),
     ...eventCalls(calls, `${pk}#events`),
     ...createOperationStore(calls, deps.cluster),
+    ...createDrillStore(calls, deps.cluster),
   };
 }
 

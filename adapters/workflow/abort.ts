@@ -64,10 +64,13 @@ export async function abortOperation(deps: WorkflowDeps, input: AbortInput): Pro
   }
   const undone = isHeldByOld(lease, plan) ? await rollBack(deps, store, plan) : null;
   await closeOperation(deps, store, {
+    cluster: plan.cluster,
     operation: plan.operation,
     status: verdict,
     outcome: undone === null ? reason : `${reason}; rolled back: ${undone}`,
     epoch: plan.epoch,
+    errorClass: errorClass(input),
+    rolledBack: undone !== null,
   });
   return { verdict, reason, plan: null };
 }
@@ -107,6 +110,10 @@ function judge(input: AbortInput, plan: OperationPlan, lease: Lease): Judgement 
 
 function isHeldByOld(lease: Lease, plan: OperationPlan): boolean {
   return lease.state === 'held' && lease.epoch === plan.epoch;
+}
+
+function errorClass({ failure }: AbortInput): string {
+  return failure.Error ?? 'unknown';
 }
 
 function failureText({ failure }: AbortInput): string {
@@ -156,17 +163,20 @@ async function findAction(store: ClusterStore, plan: OperationPlan, id: string):
 
 /** Begin failed: if it had claimed an operation for this execution, that is given back. */
 async function abortUnplanned(deps: WorkflowDeps, input: AbortInput): Promise<Verdict> {
-  const store = deps.storeOf(parseOperationRequest(input.request).cluster);
+  const { cluster } = parseOperationRequest(input.request);
+  const store = deps.storeOf(cluster);
   const { record, lease } = need(await store.readHead());
   const reason = failureText(input);
   if (record?.operation == null || record.operation.executionArn !== input.execution)
     return { verdict: 'aborted', reason: `${reason}; nothing had been claimed`, plan: null };
   const status = lease?.state === 'held' ? 'aborted' : 'failed';
   await closeOperation(deps, store, {
+    cluster,
     operation: record.operation.id,
     status,
     outcome: reason,
     epoch: lease?.epoch ?? null,
+    errorClass: errorClass(input),
   });
   return { verdict: status, reason, plan: null };
 }

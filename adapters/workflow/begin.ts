@@ -13,7 +13,7 @@ import type { ClusterStore } from '../aws/cluster-store.ts';
 import { isCarriedOn } from './execution-alive.ts';
 import { armAction } from './order.ts';
 import type { WorkflowDeps } from './ports.ts';
-import { emit, endHistory, readCluster } from './progress.ts';
+import { emit, endHistory, measureEnd, readCluster } from './progress.ts';
 import { type WatchedHolder, watchHolder } from './watch-holder.ts';
 import { need, needOrRefused, WorkflowError } from './workflow-error.ts';
 
@@ -162,7 +162,7 @@ async function write(
       operation: plan.operation,
       epoch: plan.epoch,
     }),
-    former === null ? null : endFormer(deps, store, former, plan.operation),
+    former === null ? null : endFormer(deps, store, former, plan),
   ]);
   needOrRefused(put);
 }
@@ -171,9 +171,11 @@ async function endFormer(
   deps: WorkflowDeps,
   store: ClusterStore,
   former: CurrentOperation,
-  successor: string,
+  { cluster, operation: successor }: OperationPlan,
 ): Promise<void> {
   const outcome = `operation ${successor} has taken its place`;
-  await endHistory(deps, store, { operation: former.id, status: 'failed', outcome });
+  const ended = await endHistory(deps, store, { operation: former.id, status: 'failed', outcome });
+  const errorClass = 'OperationSuperseded';
+  measureEnd(deps, { cluster, operation: former.id, status: 'failed', errorClass }, ended);
   await emit(deps, store, { kind: 'operation_failed', message: outcome, operation: former.id });
 }

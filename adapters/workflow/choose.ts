@@ -10,7 +10,7 @@
  * | any                 | free, a successor of this operation is named and was not tried | the same order again |
  * | handover            | released cleanly, or given back unpromoted   | first the target, then back to the old primary |
  * | handover            | anything else                                | HandoverBroken: go on as a failover |
- * | failover            | free, lost in a later epoch                  | AnswersOutdated: ask the standbys again |
+ * | failover            | free, lost in a later epoch, or fenced before the standbys were asked | AnswersOutdated: ask the standbys |
  * | failover            | free                                         | the best by the standbys' answers |
  */
 import { chooseFailoverTarget } from '../../core/failover/choose-candidate.ts';
@@ -19,6 +19,7 @@ import {
   type OperationPlan,
   promoteOrder,
   reconfigureOrders,
+  standbysWereNotAsked,
 } from '../../core/failover/plan-operation.ts';
 import { sealAfterMs } from '../../core/lease/lease-clock.ts';
 import { nameSuccessor } from '../../core/lease/lease-write.ts';
@@ -132,6 +133,11 @@ function decide(input: ChooseInput, { record, lease, reports }: Scene): Decision
     // It was promoted in the meantime and lost: the standbys may have received more since they were asked.
     throw new WorkflowError('AnswersOutdated', `the lease of epoch ${lease.epoch} was lost in its turn`);
   }
+  if (standbysWereNotAsked(plan, { record, lease }))
+    throw new WorkflowError(
+      'AnswersOutdated',
+      `the standbys were left with ${plan.from} until it was fenced`,
+    );
   const choice = chooseFailoverTarget({
     record,
     lease,

@@ -86,10 +86,12 @@ async function close(
     },
   };
   await closeOperation(deps, store, {
+    cluster: plan.cluster,
     operation: plan.operation,
     status: outcome === 'moved' ? 'succeeded' : 'aborted',
     outcome: closingText(input),
     epoch: plan.epoch,
+    ...(outcome === 'moved' ? {} : { errorClass: 'GivenBack', rolledBack: true }),
     set: { intendedPrimary: target, ...(outcome === 'moved' ? moved : {}) },
   });
 }

@@ -3,6 +3,7 @@
  * machine itself, a simulation). Operating errors are values; nothing here waits without a bound.
  */
 
+import type { MetricName } from '../../core/health/cluster-metrics.ts';
 import type { EventKind } from '../../core/model/cluster-event.ts';
 import type { FailoverState } from '../../core/model/cluster-record.ts';
 import type { ActionResult } from '../../core/model/operation.ts';
@@ -48,9 +49,11 @@ export interface Tasks {
 export type LogLevel = 'info' | 'warn' | 'error';
 export type Log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>) => void;
 
-/** Counts for operators: few, because each costs. */
-export type Count = (
-  metric: 'OperationSucceeded' | 'OperationAborted' | 'OperationFailed' | 'SentinelActed',
+/** Figures for operators: few, because each costs. `about` is told beside them, for whoever reads the log. */
+export type Measure = (
+  cluster: string,
+  figures: Readonly<Partial<Record<MetricName, number>>>,
+  about?: Readonly<Record<string, string>>,
 ) => void;
 
 export interface WorkflowDeps {
@@ -68,7 +71,7 @@ export interface WorkflowDeps {
   /** A new ULID. */
   readonly newId: () => string;
   readonly log: Log;
-  readonly count: Count;
+  readonly measure: Measure;
 }
 
 export interface EventDraft {

@@ -4,7 +4,7 @@
  * any more.
  */
 import type { ClusterRecord, FailoverState } from '../../core/model/cluster-record.ts';
-import type { OperationStatus } from '../../core/model/operation.ts';
+import type { Operation, OperationStatus } from '../../core/model/operation.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { EventDraft, WorkflowDeps } from './ports.ts';
 import { need, needOrRefused, WorkflowError } from './workflow-error.ts';
@@ -57,15 +57,20 @@ export async function emit(
 }
 
 export interface Closing {
+  readonly cluster: string;
   readonly operation: string;
   readonly status: Exclude<OperationStatus, 'running'>;
   readonly outcome: string;
   readonly epoch: number | null;
+  /** Why it did not succeed, as an error's name: for the metrics' log line. */
+  readonly errorClass?: string;
+  /** What it had prepared was ordered back, or the old primary is primary again. */
+  readonly rolledBack?: boolean;
   /** What else changes in the record. */
   readonly set?: Partial<ClusterRecord>;
 }
 
-const metrics = {
+const endings = {
   succeeded: 'OperationSucceeded',
   aborted: 'OperationAborted',
   failed: 'OperationFailed',
@@ -83,8 +88,7 @@ export async function closeOperation(
     set: { ...closing.set, operation: null, failoverState: 'stable', failoverTargetPrimary: null },
   });
   if (needOrRefused(closed) === null) throw superseded(operation);
-  deps.count(metrics[status]);
-  await endHistory(deps, store, closing);
+  measureEnd(deps, closing, await endHistory(deps, store, closing));
   await emit(deps, store, {
     kind: `operation_${status}`,
     message: outcome,
@@ -93,19 +97,43 @@ export async function closeOperation(
   });
 }
 
-/** The operation's own item, which nothing decides by. Repeating it is harmless. */
+/** For who has taken the operation out of the record, so that nothing is measured twice. `operation`: as its history has it. */
+export function measureEnd(
+  deps: WorkflowDeps,
+  closing: Omit<Closing, 'outcome' | 'epoch' | 'set'>,
+  operation: Operation | null,
+): void {
+  const { cluster, status, errorClass, rolledBack = false } = closing;
+  const seconds =
+    operation === null || operation.endedAt === null
+      ? null
+      : (Date.parse(operation.endedAt) - Date.parse(operation.startedAt)) / 1_000;
+  deps.measure(
+    cluster,
+    {
+      [endings[status]]: 1,
+      ...(operation === null ? {} : { [operation.kind === 'failover' ? 'Failovers' : 'Switchovers']: 1 }),
+      ...(seconds === null ? {} : { OperationSeconds: Math.max(0, seconds) }),
+      ...(rolledBack ? { OperationRolledBack: 1 } : {}),
+    },
+    { operation: closing.operation, ...(errorClass === undefined ? {} : { error_class: errorClass }) },
+  );
+}
+
+/** The operation's own item, which nothing decides by; null when it could not be written. Repeating it is harmless. */
 export async function endHistory(
   deps: WorkflowDeps,
   store: ClusterStore,
   ending: Pick<Closing, 'operation' | 'status' | 'outcome'>,
-): Promise<void> {
+): Promise<Operation | null> {
   const { operation, status, outcome } = ending;
   const [ended] = await Promise.all([
     store.updateOperation(operation, { status, outcome, endedAt: deps.time() }),
     store.addOperationStep(operation, { step: 'stable', startedAt: deps.time() }),
   ]);
-  if (ended.kind !== 'ok')
-    deps.log('warn', 'an operation was not closed in the history', { operation, error_kind: ended.kind });
+  if (ended.kind === 'ok') return ended.value;
+  deps.log('warn', 'an operation was not closed in the history', { operation, error_kind: ended.kind });
+  return null;
 }
 
 /** The record and lease of a cluster that has both, as of one moment. */

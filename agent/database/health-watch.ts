@@ -93,7 +93,7 @@ export class HealthWatch {
     const { condition, sinceMs, detail } = this.#disk;
     const { kind, firstMissMs, misses } = this.#answer;
     return {
-      disk: { condition, forMs: now - sinceMs, detail },
+      disk: { condition, forMs: now - sinceMs, detail, ...(this.#low ? { low: true } : {}) },
       responsiveness: { kind, forMs: misses === 0 ? 0 : now - firstMissMs, misses },
     };
   }

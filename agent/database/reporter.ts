@@ -61,7 +61,9 @@ export class Reporter {
   #describe(look: Look, activity: NodeReport['activity'], detail: string): NodeReport {
     const { config, writer, server, keeper, wakeUp } = this.#context;
     const { observation } = look;
-    const lease = keeper.view().watch.lease;
+    const { watch, failsafe, heldBack } = keeper.view();
+    const { lease } = watch;
+    const health = this.#context.health();
     const primary = look.postgres.kind === 'primary';
     const standby = look.postgres.kind === 'standby' ? look.postgres : null;
     const lsn = observation === null ? null : walPosition(observation);
@@ -90,7 +92,9 @@ export class Reporter {
       upstream: following?.node ?? null,
       slots: (observation?.slots ?? []).map((slot) => slot.name).sort(),
       tags: config.tags,
-      health: reportedHealth(this.#context.health(), lease?.ttlMs ?? 0),
+      health: reportedHealth(health, lease?.ttlMs ?? 0),
+      diskLow: health.disk.low === true,
+      failsafe: failsafe.active || heldBack?.rule === 'promised',
       addresses: {
         host: config.host,
         port: config.postgres.port,

@@ -10,11 +10,10 @@ import type { Action } from '../../core/model/operation.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
 import type { HostContext } from './host-context.ts';
 import { prepareToPromote, promoteUnderLease, untilNotHeldBack } from './primary-work.ts';
-import { startStandby } from './standby-work.ts';
+import { readyToPromote, startAlone } from './ready-to-promote.ts';
 import { awaitsPrepared, promptProofMs } from './synchronous-names.ts';
 import { writeFresh } from './write-fresh.ts';
 
-const replayLimitMs = 10_000;
 const betweenPreparationsMs = 250;
 
 /** The hand-over's second half: wait for the lease to be free for this node, take it, promote. */
@@ -135,7 +134,7 @@ async function takeLease(
   if (keeper.view().watch.lease?.state === 'sealed') await untilNotHeldBack(context, run.say);
   const seen = keeper.view().watch.lease;
   if (seen === null) return failed('lease-lost', 'the lease vanished', { neverPromoted: true });
-  const ready = await readyToPromote(context, seen.releasedAtLsn);
+  const ready = await readyToPromote(context, seen.releasedAtLsn, () => startAlone(context));
   if (ready !== null) return failed('not-caught-up', ready, { neverPromoted: true });
   context.disk.reload();
   if (seen.epoch < context.disk.facts().highestEpoch) {
@@ -171,32 +170,6 @@ async function takeLease(
   });
   return null;
 }
-
-/** A standby is ready when its replay is past the old primary's shutdown record. Null: ready. */
-async function readyToPromote(context: HostContext, releasedAt: Lsn | null): Promise<string | null> {
-  const { server } = context;
-  const deadline = context.now() + replayLimitMs;
-  let last = 'PostgreSQL did not answer';
-  // One light question, for clients wait: a full look costs several and a connection of its own.
-  while (context.now() < deadline) {
-    const answer = await server.node.query(standbyPosition, positionTimeoutMs);
-    if (answer.kind === 'rows') {
-      const { standby, lsn } = answer.rows[0] ?? {};
-      if (standby !== true) return 'PostgreSQL runs here as a primary';
-      const replayed = typeof lsn === 'string' ? parseLsn(lsn) : null;
-      if (releasedAt === null || (replayed !== null && replayed > releasedAt)) return null;
-      last = `replay is at ${lsn}, the old primary stopped at ${formatLsn(releasedAt)}`;
-    } else if (answer.kind === 'unreachable' && (await server.look()).postgres.kind === 'stopped') {
-      const started = await startStandby(context, null);
-      if (started.kind === 'failed') return started.reason;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  return last;
-}
-
-const standbyPosition = 'select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn()::text as lsn';
-const positionTimeoutMs = 1_000;
 
 /**
  * The promotion failed. The lease goes back only once PostgreSQL is down, and says that nothing was written in its epoch only where that

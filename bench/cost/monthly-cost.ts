@@ -31,9 +31,11 @@ export interface AtRest {
 }
 
 const sentinelRunsPerMonth = secondsPerMonth / 60;
-/** The reads of a cluster by the sentinel when all is well. */
-const sentinelReadsPerRun = 2;
-/** As `lambdas/sentinel.ts` has it: so many clusters at a time, two reads one after the other each. */
+/** Of the sentinel, when all is well: record and lease, the nodes' reports, and those of proxies where there are any. */
+const sentinelReads = { withProxies: 3, without: 2 } as const;
+/** One after the other: the reports are read at the same time. */
+const sentinelTrips = 2;
+/** As `lambdas/sentinel.ts` has it: so many clusters at a time. */
 const sentinelConcurrency = 20;
 /** A warm read of DynamoDB from a function, taken as the upper end of what is published for single items. */
 const readFromFunctionMs = 8;
@@ -41,9 +43,14 @@ const functionGb = 1;
 /** One record and lease, reports and some hundred events of half a KB. */
 const storedGbPerCluster = 100e-6;
 /** Failing sentinel and failed operation; the stack has one of each however many clusters there are. */
-const alarms = 2;
-/** Log lines of one run: start, end, report, and one of our own. */
+const sharedAlarms = 2;
+/** As `infra/cluster-alarms.ts` has them. */
+export const alarmsPerCluster = 8;
+/** What is sent even when it is 0; other metrics are billed for the hours in which something is wrong. */
+export const metricsPerCluster = 2;
+/** Log lines of one run: start, end, report, and one of our own; and one of figures for each cluster. */
 const sentinelLogBytes = 800;
+const figuresLogBytes = 350;
 
 /** `lines`: what the meter counted within `seconds` of rest; `hosts`: the ids of the cluster's hosts, by role. */
 export function atRest(
@@ -75,22 +82,34 @@ export function monthlyCost(rest: AtRest, clusters: number): CostLine[] {
     line(name, writeUnits * secondsPerMonth * clusters, 'dynamoDbWriteUnit'),
     line(name, readUnits * secondsPerMonth * clusters, 'dynamoDbReadUnit'),
   ]);
-  return [...rates, ...sentinelCost(rest.sentinelMs ?? 0, clusters), ...fixedCost(clusters)].filter(
-    ({ usd }) => usd > 0,
-  );
+  return [
+    ...rates,
+    ...sentinelCost(rest, clusters),
+    ...watchingCost(clusters),
+    ...tableCost(clusters),
+  ].filter(({ usd }) => usd > 0);
 }
 
-function sentinelCost(measuredMs: number, clusters: number): CostLine[] {
-  const moreMs = ((clusters - 1) / sentinelConcurrency) * sentinelReadsPerRun * readFromFunctionMs;
-  const gbSeconds = ((measuredMs + moreMs) / 1_000) * functionGb * sentinelRunsPerMonth;
-  const units = (sentinelReadsPerRun + indexUnits(1)) * clusters * sentinelRunsPerMonth;
+function sentinelCost(rest: AtRest, clusters: number): CostLine[] {
+  const moreMs = ((clusters - 1) / sentinelConcurrency) * sentinelTrips * readFromFunctionMs;
+  const gbSeconds = (((rest.sentinelMs ?? 0) + moreMs) / 1_000) * functionGb * sentinelRunsPerMonth;
+  const units = (sentinelReadsOf(rest) + indexUnits(1)) * clusters * sentinelRunsPerMonth;
   return [
     line('sentinel: reads of each cluster', units, 'dynamoDbReadUnit'),
     line('sentinel: invocations', sentinelRunsPerMonth, 'lambdaRequest'),
     line('sentinel: duration', gbSeconds, 'lambdaGbSecond'),
     line('sentinel: traces', sentinelRunsPerMonth, 'trace'),
-    line('sentinel: logs', (sentinelLogBytes * sentinelRunsPerMonth) / 1e9, 'logGb'),
+    line(
+      'sentinel: logs',
+      ((sentinelLogBytes + figuresLogBytes * clusters) * sentinelRunsPerMonth) / 1e9,
+      'logGb',
+    ),
   ];
+}
+
+function sentinelReadsOf({ perCluster }: AtRest): number {
+  const proxies = [...perCluster.keys()].some((name) => name.startsWith('proxy agents'));
+  return proxies ? sentinelReads.withProxies : sentinelReads.without;
 }
 
 /** Keys of about 80 bytes, 4 KB a unit, half for an index that is read eventually consistent. */
@@ -98,9 +117,18 @@ function indexUnits(clusters: number): number {
   return (clusters * 80) / 4_096 / 2;
 }
 
-function fixedCost(clusters: number): CostLine[] {
+function watchingCost(clusters: number): CostLine[] {
   return [
-    line('alarms', alarms, 'alarmMonth'),
+    line('alarms', sharedAlarms, 'alarmMonth'),
+    line('alarms: dashboard', 1, 'dashboardMonth'),
+    line('alarms: key of their topic', 1, 'keyMonth'),
+    line('alarms of each cluster', alarmsPerCluster * clusters, 'alarmMonth'),
+    line('metrics of each cluster', metricsPerCluster * clusters, 'customMetricMonth'),
+  ];
+}
+
+function tableCost(clusters: number): CostLine[] {
+  return [
     line('table: storage', storedGbPerCluster * clusters, 'dynamoDbStorageGbMonth'),
     line('table: point-in-time recovery', storedGbPerCluster * clusters, 'dynamoDbBackupGbMonth'),
   ];
@@ -114,7 +142,7 @@ export function sumOf(lines: readonly CostLine[]): number {
 /** All requests of the clusters together, the sentinel's included, a second. */
 export function ratesOf(rest: AtRest, clusters: number): TableRates {
   const sum = (name: keyof TableRates) => total([...rest.perCluster.values()].map((rates) => rates[name]));
-  const sentinel = sentinelReadsPerRun / 60;
+  const sentinel = sentinelReadsOf(rest) / 60;
   return {
     requests: (sum('requests') + sentinel) * clusters,
     readUnits: (sum('readUnits') + sentinel) * clusters,

@@ -97,6 +97,18 @@ export const prices = {
     page: 'https://aws.amazon.com/cloudwatch/pricing/',
     source: 'recalled',
   },
+  dashboardMonth: {
+    usd: 3,
+    unit: 'dashboard and month',
+    page: 'https://aws.amazon.com/cloudwatch/pricing/',
+    source: 'recalled',
+  },
+  keyMonth: {
+    usd: 1,
+    unit: 'customer managed key and month',
+    page: 'https://aws.amazon.com/kms/pricing/',
+    source: 'recalled',
+  },
   logGb: {
     usd: 0.5,
     unit: 'GB of logs taken in',

@@ -24,6 +24,7 @@ export interface WantedComparison extends ClientOptions {
   readonly awayMs: number;
   readonly hosts: HostDriverName;
   readonly latency: LatencyProfile;
+  readonly ttlMs: number | null;
 }
 
 export interface RunId {
@@ -70,10 +71,10 @@ export async function compare(wanted: WantedComparison, signal: AbortSignal, say
     const slots: Slot[] = [];
     try {
       for (const maker of wanted.makers) {
-        const { hosts, latency } = wanted;
+        const { hosts, latency, ttlMs } = wanted;
         const slot = await openSlot(
           maker,
-          { mode, hosts, latency, signal, onProgress: () => undefined },
+          { mode, hosts, latency, ttlMs, signal, onProgress: () => undefined },
           taking,
           say,
         );

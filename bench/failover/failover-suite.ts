@@ -34,6 +34,7 @@ interface Options {
   readonly peers: string;
   readonly hosts: string;
   readonly latency: string;
+  readonly ttl: string;
   readonly dsn: readonly string[];
   readonly ask: string;
   readonly cluster: string;
@@ -62,6 +63,7 @@ export const failoverSuite: SuiteCommand = {
       .option('--peers <names>', 'other systems, run by run beside this one', '')
       .option('--hosts <driver>', 'loopback, or netns (root): hosts with networks of their own', 'loopback')
       .option('--latency <profile>', `how late AWS answers: ${latencyProfiles.join(' or ')}`, 'none')
+      .option('--ttl <seconds>', "how long this system's lease lives, 3 to 60 (default: 2, with aws 5)", '')
       .option(
         '--dsn <path=dsn>',
         'of a deployed cluster, once for each path (multi-host: each node)',
@@ -111,7 +113,17 @@ function readWanted(options: Options): WantedComparison {
     awayMs: readNumber('away', options.away) * 1000,
     hosts: readHosts(options.hosts),
     latency: readOne('latency', options.latency, latencyProfiles),
+    ttlMs: readTtl(options),
   };
+}
+
+/** In ms; null when nothing was said. The heartbeat stays as it is, so less than three seconds would not fit it. */
+function readTtl({ ttl, dsn }: Pick<Options, 'ttl' | 'dsn'>): number | null {
+  if (ttl === '') return null;
+  if (dsn.length > 0) throw new InvalidOption('ttl', ttl, 'not with --dsn: a deployed cluster has its own');
+  const seconds = Number(ttl);
+  if (!(seconds >= 3 && seconds <= 60)) throw new InvalidOption('ttl', ttl, 'a number from 3 to 60');
+  return Math.round(seconds * 1000);
 }
 
 function readMakers({ peers, dsn, ask, cluster, standbys }: Options): readonly SystemMaker[] {

@@ -105,6 +105,8 @@ export interface OpenSystem {
   readonly hosts: HostDriverName;
   /** How late AWS answers; nothing to a system that does not use it. */
   readonly latency: LatencyProfile;
+  /** How long Leasehold's lease lives; null: as its budgets have it for that latency. */
+  readonly ttlMs: number | null;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
 }

@@ -94,7 +94,8 @@ const handoverMs = 25_000;
 const promoteMs = { handover: 60_000, failover: 30_000 } as const;
 const fenceSeconds = 330;
 const rounds = 3;
-const replans = 2;
+/** A hand-over that breaks takes two: one to fence a primary that still serves, one to ask the standbys after that. */
+const replans = 3;
 /** So much longer than the host the state machine waits, for the way there and back. */
 const answerMarginMs = 1_000;
 
@@ -151,11 +152,13 @@ export type PlanScene = Pick<PlanView, 'record' | 'lease' | 'reports' | 'proxies
 
 /**
  * The same operation, going on as a failover from the lease as it is now: after a hand-over that broke, or when the node that had
- * been promoted was lost in its turn, so that the standbys must be asked again.
+ * been promoted was lost in its turn, so that the standbys must be asked again. A primary that still holds the lease may serve: the
+ * standbys stay with it until it is fenced, because what it acknowledges without them would be lost.
  */
 export function planFailoverAnew(plan: OperationPlan, scene: PlanScene): OperationPlan {
   const { lease } = scene;
   const replans = plan.replans + 1;
+  const catchup = lease.state === 'held' ? pauses(scene) : failoverCatchup(scene);
   return {
     ...plan,
     path: 'failover',
@@ -163,7 +166,7 @@ export function planFailoverAnew(plan: OperationPlan, scene: PlanScene): Operati
     target: null,
     epoch: lease.epoch,
     // New orders, not the old ones: their answers are of another time.
-    catchup: failoverCatchup(scene).map((order) => ({ ...order, attempt: replans + 1 })),
+    catchup: catchup.map((order) => ({ ...order, attempt: replans + 1 })),
     replans,
   };
 }
@@ -284,13 +287,27 @@ function spared(view: PlanView, target: NodeId): readonly NodeId[] {
 }
 
 /** Every standby is asked; the slowest answer delays the failover, so the limit is short. */
-function failoverCatchup({ record, lease, reports, proxies }: PlanScene): readonly ActionOrder[] {
+function failoverCatchup(scene: PlanScene): readonly ActionOrder[] {
+  const { lease, reports } = scene;
   const limitMs = Math.max(2_000, lease.ttlMs);
-  const standbys = record.members.filter((node) => node !== lease.holder || lease.neverPromoted);
-  return [
-    ...standbys.map((node) => order(node, 'end-receiver', {}, { epoch: lease.epoch, reports }, limitMs)),
-    ...record.proxies.map((node) => proxyOrder(node, 'pause', lease.epoch, proxies, 2_000)),
-  ];
+  const at = { epoch: lease.epoch, reports };
+  return [...standbysOf(scene).map((node) => order(node, 'end-receiver', {}, at, limitMs)), ...pauses(scene)];
+}
+
+function pauses({ record, lease, proxies }: PlanScene): readonly ActionOrder[] {
+  return record.proxies.map((node) => proxyOrder(node, 'pause', lease.epoch, proxies, 2_000));
+}
+
+function standbysOf({ record, lease }: Pick<PlanScene, 'record' | 'lease'>): readonly NodeId[] {
+  return record.members.filter((node) => node !== lease.holder || lease.neverPromoted);
+}
+
+/** The plan asked no standby how far it is, and there are some: it was made while the old primary still served. */
+export function standbysWereNotAsked(
+  plan: Pick<OperationPlan, 'catchup'>,
+  at: Pick<PlanScene, 'record' | 'lease'>,
+): boolean {
+  return standbysOf(at).length > 0 && !plan.catchup.some(({ verb }) => verb === 'end-receiver');
 }
 
 /** One order to a database node, first of its kind in its operation. */

@@ -24,6 +24,8 @@ export interface DiskHealth {
   readonly forMs: number;
   /** For people. */
   readonly detail: string;
+  /** Little space is left, whatever its condition; missing: enough, or not known. */
+  readonly low?: true;
 }
 
 /** How the postmaster answers a new connection. */

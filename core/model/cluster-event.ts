@@ -52,7 +52,9 @@ export type EventKind =
   | 'host_fenced'
   | 'host_isolated'
   | 'host_unfenced'
-  | 'sentinel_acted';
+  | 'sentinel_acted'
+  | 'drill_started'
+  | 'drill_ended';
 
 export interface ClusterEvent {
   /** ULID: sorts by time. */

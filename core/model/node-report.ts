@@ -65,6 +65,10 @@ export interface NodeReport {
   readonly tags: NodeTags;
   /** Missing in the report of an older agent: `ok`. */
   readonly health?: NodeHealth;
+  /** The file system of the data directory is nearly full; missing in the report of an older agent. */
+  readonly diskLow?: boolean;
+  /** It holds its lease by the promises of its peers, or has promised a peer not to take over; missing as above. */
+  readonly failsafe?: boolean;
   readonly addresses: NodeAddresses;
   readonly version: string;
 }

@@ -67,6 +67,8 @@ const known: Readonly<Record<EventKind, true>> = {
   host_isolated: true,
   host_unfenced: true,
   sentinel_acted: true,
+  drill_started: true,
+  drill_ended: true,
 };
 
 export const eventKinds = Object.keys(known) as readonly EventKind[];

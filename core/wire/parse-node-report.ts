@@ -82,6 +82,8 @@ const reportShape = itemShape<NodeReport>({
   slots: listOf(text),
   tags: itemShape<NodeTags>({ nofailover: boolean, failoverPriority: number }),
   health: optional(oneOf(healths)),
+  diskLow: optional(boolean),
+  failsafe: optional(boolean),
   addresses: itemShape<NodeAddresses>({
     host: nonEmpty,
     port: portOrNone,

@@ -35,7 +35,11 @@ type Host = {
   workerId: string;
 };
 
-export function createSsmWorkers(commands: CommandStore): SsmWorkers {
+/** `isUnderWay`: a command that no host has yet, however often its worker asks. */
+export function createSsmWorkers(
+  commands: CommandStore,
+  isUnderWay: (commandId: string) => boolean = () => false,
+): SsmWorkers {
   const hosts = new Map<string, Host>();
 
   function hostOf(instanceId: string): Host {
@@ -55,8 +59,8 @@ export function createSsmWorkers(commands: CommandStore): SsmWorkers {
     for (const { command, invocation } of commands.open(instanceId)) {
       const { commandId, steps } = command;
       const isKnown = known.includes(commandId);
-      if (invocation.status === 'Pending' && !isKnown && start.length < free)
-        start.push({ commandId, steps });
+      const isToBegin = invocation.status === 'Pending' && !isKnown && !isUnderWay(commandId);
+      if (isToBegin && start.length < free) start.push({ commandId, steps });
       if (invocation.status !== 'Pending' && !isKnown && invocation.workerId !== workerId) {
         invocation.steps = invocation.steps.map((step) =>
           step.status === 'InProgress'

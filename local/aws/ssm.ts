@@ -9,6 +9,7 @@ import { AwsError } from './aws-error.ts';
 import { asArray, asObject, asString, type JsonObject } from './json-value.ts';
 import type { JsonService } from './server.ts';
 import { type Command, type Invocation, openCommandStore } from './ssm-commands.ts';
+import { type CommandsUnderWay, createCommandsUnderWay } from './ssm-delivery.ts';
 import { parseDocument, renderSteps, type SsmDocument } from './ssm-document.ts';
 import { commandInvocation, commandView, documentIdentifier, invocationView } from './ssm-views.ts';
 import { createSsmWorkers, type SsmWorkers } from './ssm-workers.ts';
@@ -34,16 +35,19 @@ export type SsmOptions = {
   readonly accountId: string;
   /** The hosts as they are now. */
   readonly instances: () => readonly ManagedInstance[];
+  /** How long a command is under way to its host, in ms, drawn for each; left out: it is there at once. */
+  readonly deliveryMs?: () => number;
 };
 
 /** Opens the service with the commands that its folder holds. Throws on a document that cannot be played. */
 export function openSsm(options: SsmOptions): Ssm {
   const commands = openCommandStore(join(options.folder, 'commands'));
-  const workers = createSsmWorkers(commands);
+  const underWay = createCommandsUnderWay();
+  const workers = createSsmWorkers(commands, underWay.has);
   const documents = new Map(
     options.documents.map((definition) => [definition.name, parseDocument(definition)]),
   );
-  const context: Context = { options, commands, workers, documents };
+  const context: Context = { options, commands, workers, underWay, documents };
   return {
     workers,
     async handle(operation, input) {
@@ -59,6 +63,7 @@ export function openSsm(options: SsmOptions): Ssm {
       }
     },
     close() {
+      underWay.close();
       workers.close();
       commands.close();
     },
@@ -69,6 +74,7 @@ type Context = {
   readonly options: SsmOptions;
   readonly commands: ReturnType<typeof openCommandStore>;
   readonly workers: SsmWorkers;
+  readonly underWay: CommandsUnderWay;
   readonly documents: ReadonlyMap<string, SsmDocument>;
 };
 
@@ -103,7 +109,8 @@ const notPlayed = [
   'AlarmConfiguration',
 ];
 
-function sendCommand({ options, commands, workers, documents }: Context, input: JsonObject): unknown {
+function sendCommand(context: Context, input: JsonObject): unknown {
+  const { options, commands, workers, underWay, documents } = context;
   const document = documentOf(documents, input['DocumentName']);
   if (document.documentType !== 'Command')
     throw new AwsError('InvalidDocument', `${document.name} is not a command`);
@@ -148,7 +155,9 @@ function sendCommand({ options, commands, workers, documents }: Context, input: 
     })),
   };
   commands.add(command);
-  for (const instanceId of instanceIds) workers.wake(instanceId);
+  underWay.deliver(command.commandId, options.deliveryMs?.() ?? 0, () => {
+    for (const instanceId of instanceIds) workers.wake(instanceId);
+  });
   return { Command: commandView(command) };
 }
 

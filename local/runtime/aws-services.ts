@@ -13,7 +13,7 @@ import { openDynamoDb } from '../aws/dynamodb.ts';
 import { applicationOf, meterDynamoDb } from '../aws/dynamodb-usage.ts';
 import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
 import { createLambdaRunner, type LambdaRunner } from '../aws/lambda.ts';
-import { type LatencyProfile, latencyOf } from '../aws/latency-profile.ts';
+import { commandDelivery, type LatencyProfile, latencyOf } from '../aws/latency-profile.ts';
 import { runSchedules } from '../aws/schedule.ts';
 import { type AwsServer, startAwsServer } from '../aws/server.ts';
 import { openSsm } from '../aws/ssm.ts';
@@ -90,6 +90,7 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     documents: stack.documents,
     accountId: stack.accountId,
     instances: () => ec2.instances.list(),
+    deliveryMs: () => delayMs('ssm', commandDelivery),
   });
   const stepFunctions = createStepFunctions({
     stateMachines: stack.stateMachines,

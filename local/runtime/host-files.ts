@@ -7,6 +7,7 @@ import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import type { ProxyPrograms } from '../../adapters/proxy/find-programs.ts';
+import { agentNodeOptions } from '../../agent/node-options.ts';
 import type { DatabaseHostConfig, ProxyHostConfig } from '../../core/model/host-config.ts';
 import type { ClusterFile, NodeInFile, ProxyInFile } from '../../core/wire/parse-cluster-file.ts';
 import type { SsmWorkerConfig } from '../ssm-worker.ts';
@@ -192,7 +193,11 @@ function prepareHost(
     role: config.role,
     instanceId: config.instanceId,
     folder,
-    agent: program('agent', [process.execPath, agentBundle, 'run', '--config', configFile], config),
+    agent: program(
+      'agent',
+      [process.execPath, ...agentNodeOptions, agentBundle, 'run', '--config', configFile],
+      config,
+    ),
     worker:
       surroundings.workerScript === null
         ? null

@@ -1,8 +1,9 @@
 /**
- * The CDK command line, as an operator runs it: synthesises offline, with neither account nor region nor telemetry.
+ * The CDK command line, as an operator runs it: synthesises the app and the examples offline, with neither account nor region nor
+ * telemetry.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -43,4 +44,17 @@ test('cdk synth works offline, and makes profiles for the clusters it is told of
 
 test('a name that is none is refused', async () => {
   await expect(synth('-c', 'clusters=main,Ord ers')).rejects.toThrow(/no name of a cluster/);
+});
+
+test.each([
+  ['whole-cluster', 'Leasehold', 'AWS::EC2::Instance', 5],
+  ['existing-vpc', 'Orders', 'AWS::EC2::Instance', 5],
+  ['existing-hosts', 'Leasehold', 'AWS::IAM::InstanceProfile', 4],
+])('the example %s is synthesised as its comment says', async (example, stackName, type, count) => {
+  const agent = join(folder, 'agent.tar.gz');
+  writeFileSync(agent, 'of no interest here');
+  const app = `node_modules/.bin/node examples/${example}/app.ts`;
+  await synth('--app', app, '-c', `agent=${agent}`);
+  const text = readFileSync(join(folder, `${stackName}.template.json`), 'utf8');
+  expect(readTemplate(JSON.parse(text) as JsonObject).ofType(type)).toHaveLength(count);
 });

@@ -162,7 +162,7 @@ test('no document names a parameter outside of quotes, nor hands one to another 
     const script = (content['mainSteps'] as { inputs: { runCommand: string[] } }[])
       .flatMap(({ inputs }) => inputs.runCommand)
       .join('\n');
-    expect(script.replaceAll(/'\{\{ [A-Za-z]+ \}\}'/g, '')).not.toContain('{{');
+    expect(script.replaceAll(/'\{\{ [A-Za-z0-9]+ \}\}'/g, '')).not.toContain('{{');
     expect(script).not.toMatch(/\b(eval|bash|sh|source)\b|[`$]\(/);
     // And the shell agrees that it is a script.
     execFileSync('/bin/sh', ['-n'], { input: script });

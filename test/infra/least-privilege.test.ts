@@ -109,6 +109,8 @@ describe('the functions', () => {
       expect(flat(byDocument[0]?.Resource ?? null)).toContain('RunAction');
       expect(flat(byDocument[0]?.Resource ?? null).includes('Fence')).toBe(name === 'demote');
       expect(flat(byDocument[0]?.Resource ?? null)).not.toContain('AWS-');
+      // Other programs for a host are an operator's business alone.
+      expect(flat(byDocument[0]?.Resource ?? null)).not.toContain('Upgrade');
     }
   });
 
@@ -156,6 +158,13 @@ describe('the functions', () => {
       }
     }
   });
+});
+
+test('figures and alarms go by logs and by CloudWatch: no role publishes, encrypts, or sends metrics or events', () => {
+  for (const policy of policies()) {
+    for (const action of statementsOf(policy).flatMap(actionsOf))
+      expect(action).not.toMatch(/^(sns|kms|cloudwatch|events|fis|secretsmanager):/);
+  }
 });
 
 describe('the hosts of a cluster', () => {

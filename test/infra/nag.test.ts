@@ -1,19 +1,26 @@
 /**
- * cdk-nag's AwsSolutions rules over the whole stack, with CDK's own validation on: whatever is not acknowledged with a reason in the
- * code fails.
+ * cdk-nag's AwsSolutions rules over the stack and the examples, with CDK's own validation on: whatever is not acknowledged with a reason
+ * in the code fails.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, Validations } from 'aws-cdk-lib';
 import { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { afterAll, expect, test } from 'vitest';
+import { existingHosts } from '../../examples/existing-hosts/app.ts';
+import { existingVpc } from '../../examples/existing-vpc/app.ts';
+import { wholeCluster } from '../../examples/whole-cluster/app.ts';
+import { agentArtifact } from '../../infra/agent-artifact.ts';
 import { bundleFunctions } from '../../infra/bundle-functions.ts';
 import { LeaseholdStack } from '../../infra/leasehold-stack.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'leasehold-nag-'));
 const bundles = bundleFunctions(join(folder, 'functions'));
+const agentFile = join(folder, 'agent.tar.gz');
+writeFileSync(agentFile, 'of no interest here');
+const agent = agentArtifact(agentFile);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Report {
@@ -23,10 +30,10 @@ interface Report {
   }[];
 }
 
-function check(name: string, change: (stack: LeaseholdStack) => void): readonly string[] {
+function check(name: string, build: (app: App) => unknown): readonly string[] {
   const outdir = join(folder, name);
   const app = new App({ outdir, analyticsReporting: false });
-  change(new LeaseholdStack(app, { clusters: ['main'], bundles }));
+  build(app);
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   try {
     app.synth();
@@ -40,13 +47,23 @@ function check(name: string, change: (stack: LeaseholdStack) => void): readonly 
   );
 }
 
-test('the rules of AwsSolutions are kept, or acknowledged with a reason', () => {
-  expect(check('as-it-is', () => undefined)).toEqual([]);
-});
+const examples: Readonly<Record<string, (app: App) => unknown>> = {
+  'the control plane': (app) => new LeaseholdStack(app, { clusters: ['main'], bundles }),
+  'whole-cluster': (app) => wholeCluster(app, bundles, agent),
+  'existing-vpc': (app) => existingVpc(app, bundles, agent),
+  'existing-hosts': (app) => existingHosts(app, bundles),
+};
+
+test.each(Object.keys(examples))(
+  'the rules of AwsSolutions are kept, or acknowledged with a reason, by %s',
+  (name) => {
+    expect(check(name.replaceAll(' ', '-'), examples[name] as (app: App) => unknown)).toEqual([]);
+  },
+);
 
 test('the rules are really applied: a bucket without anything breaks some', () => {
-  const broken = check('with-a-bucket', (stack) => {
-    new CfnBucket(stack, 'Bucket');
+  const broken = check('with-a-bucket', (app) => {
+    new CfnBucket(new LeaseholdStack(app, { clusters: ['main'], bundles }), 'Bucket');
   });
   expect(broken.join()).toContain('AwsSolutions-S1');
 });

@@ -112,9 +112,9 @@ describe('the state machine', () => {
 });
 
 describe('the documents of Run Command', () => {
-  test('are two of our own, and every parameter has a pattern', () => {
+  test('are of our own, and every parameter has a pattern', () => {
     const documents = template.ofType('AWS::SSM::Document');
-    expect(documents).toHaveLength(2);
+    expect(documents).toHaveLength(3);
     for (const { properties } of documents) {
       const content = properties['Content'] as unknown as {
         schemaVersion: string;
@@ -130,7 +130,7 @@ describe('the documents of Run Command', () => {
         }
       }
       // Nothing between braces but what is declared.
-      const used = [...script.matchAll(/\{\{ *([A-Za-z]+) *\}\}/g)].map(([, name]) => name);
+      const used = [...script.matchAll(/\{\{ *([A-Za-z0-9]+) *\}\}/g)].map(([, name]) => name);
       expect(used.toSorted()).toEqual(Object.keys(content.parameters).toSorted());
     }
   });
@@ -142,6 +142,9 @@ describe('the documents of Run Command', () => {
     expect(takes('Operation', operationId({ uid: '01JD0000000000000000000001' }, 7, 3))).toBe(true);
     expect(takes('Epoch', '1')).toBe(true);
     expect(takes('Epoch', '0')).toBe(false);
+    expect(takes('Key', 'leasehold/leasehold-agent-0.1.0-0123456789ab-linux-arm64.tar.gz')).toBe(true);
+    expect(takes('Key', '--config')).toBe(false);
+    expect(takes('Sha256', '0'.repeat(64))).toBe(true);
   });
 });
 
@@ -159,6 +162,7 @@ test('the outputs tell hosts and CLI what they are configured with', () => {
       'StateMachineArn',
       'RunActionDocument',
       'FenceDocument',
+      'UpgradeDocument',
       'MainDatabaseInstanceProfile',
       'MainProxyInstanceProfile',
     ]),

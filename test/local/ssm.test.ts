@@ -67,6 +67,21 @@ describe('a command', () => {
     expect((await ended(id)).StandardOutputContent).toBe('early\nlate\n');
   });
 
+  test('starts when it has come to its host, long after Run Command has taken it, however often the host asks', async () => {
+    host.deliverIn(2500);
+    try {
+      const sentMs = Date.now();
+      const id = await send({ script: ['date +%s%3N'] });
+      expect(await status(id)).toBe('Pending');
+      await host.killWorker();
+      await host.startWorker();
+      const startedMs = Number((await ended(id)).StandardOutputContent);
+      expect(startedMs - sentMs).toBeGreaterThanOrEqual(2500);
+    } finally {
+      host.deliverIn(0);
+    }
+  });
+
   test('keeps the first 24,000 characters of its output', async () => {
     const result = await run({ script: ['yes | head -c 100000; echo done >&2'] });
     expect(result.StandardOutputContent).toHaveLength(24_000);

@@ -28,7 +28,7 @@ import {
   parseOrderInput,
 } from '../../adapters/workflow/parse-state-input.ts';
 import type { FenceOutcome, WorkflowDeps } from '../../adapters/workflow/ports.ts';
-import { type SentinelView, watchCluster } from '../../adapters/workflow/sentinel.ts';
+import { type Looks, type SentinelView, watchCluster } from '../../adapters/workflow/sentinel.ts';
 import { asynchronous, type SynchronousSet } from '../../core/model/lease.ts';
 import type { ActionResult } from '../../core/model/operation.ts';
 import { substitutions } from '../../infra/failover-machine.ts';
@@ -71,6 +71,7 @@ export class OperationWorld {
   readonly fenceCommands = new Map<string, FenceOutcome>();
   readonly stoppedInstances: string[] = [];
   readonly counted: string[] = [];
+  readonly looks: Looks = new Map();
   /** In the order in which states were entered. */
   readonly states: string[] = [];
   readonly failoverStates: string[] = [];
@@ -143,7 +144,7 @@ export class OperationWorld {
   }
 
   async sentinel(): Promise<SentinelView> {
-    const [view] = await Promise.all([watchCluster(this.deps, 'main'), this.clock.advance(100)]);
+    const [view] = await Promise.all([watchCluster(this.deps, 'main', this.looks), this.clock.advance(100)]);
     return view;
   }
 
@@ -279,7 +280,7 @@ export class OperationWorld {
         return `id-${String(this.#lastId).padStart(10, '0')}`;
       },
       log: () => undefined,
-      count: (metric) => this.counted.push(metric),
+      measure: (_cluster, figures) => this.counted.push(...Object.keys(figures)),
     };
   }
 

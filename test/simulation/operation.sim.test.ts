@@ -59,7 +59,7 @@ describe('a switchover', () => {
     ]);
     await world.clock.advance(1000);
     expect(new Set(world.hosts.map(({ lsn }) => lsn)).size).toBe(1);
-    expect(world.counted).toEqual(['OperationSucceeded']);
+    expect(world.counted.toSorted()).toEqual(['OperationSeconds', 'OperationSucceeded', 'Switchovers']);
   });
 
   test('is what an open request for a living cluster becomes, to the best standby', async () => {
@@ -347,6 +347,10 @@ describe('a failover', () => {
       status: 'failed',
       outcome: expect.stringContaining('taken its place'),
     });
+    // Each of the two is counted once, by whoever took it out of the record.
+    expect(world.counted.filter((name) => name.startsWith('Operation')).toSorted()).toEqual([
+      ...['OperationFailed', 'OperationSeconds', 'OperationSeconds', 'OperationSucceeded'],
+    ]);
     expectAtRest(world, 'b', 2);
   });
 });

@@ -22,6 +22,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   cli: { mayImport: ['core', 'adapters', 'cli'], packages: true, node: true },
   console: { mayImport: ['core/model', 'core/wire', 'console'], packages: true, node: false },
   infra: { mayImport: ['core', 'infra'], packages: true, node: true },
+  examples: { mayImport: ['infra'], packages: true, node: true },
   bin: { mayImport: ['bin'], packages: false, node: true },
   local: anything,
   bench: anything,

@@ -11,12 +11,14 @@ import { type Conditional, ok, type StoreFailure } from '../../adapters/aws/stor
 import { applyLeaseWrite, type LeaseWrite } from '../../core/lease/lease-write.ts';
 import type { ClusterEvent } from '../../core/model/cluster-event.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
+import type { Drill } from '../../core/model/drill.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { NodeReport, ProxyReport } from '../../core/model/node-report.ts';
 import type { Action, ActionResult, Operation, OperationStep } from '../../core/model/operation.ts';
 import type { Item } from '../../core/wire/item-shape.ts';
 import { actionToItem, parseAction } from '../../core/wire/parse-action.ts';
 import { clusterRecordToItem, parseClusterRecord } from '../../core/wire/parse-cluster-record.ts';
+import { drillToItem, parseDrill } from '../../core/wire/parse-drill.ts';
 import { eventToItem, parseEvent } from '../../core/wire/parse-event.ts';
 import { leaseToItem, parseLease } from '../../core/wire/parse-lease.ts';
 import { nodeReportToItem, parseNodeReport } from '../../core/wire/parse-node-report.ts';
@@ -33,6 +35,7 @@ export interface MemoryTable {
   /** By `<operation>#<action>`. */
   readonly actions: Map<string, Action>;
   readonly events: Map<string, ClusterEvent>;
+  readonly drills: Map<string, Drill>;
 }
 
 export function createMemoryTable(): MemoryTable {
@@ -44,6 +47,7 @@ export function createMemoryTable(): MemoryTable {
     operations: new Map(),
     actions: new Map(),
     events: new Map(),
+    drills: new Map(),
   };
 }
 
@@ -71,6 +75,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): ClusterStor
     ...reportCalls(table),
     ...operationCalls(table),
     ...actionCalls(table),
+    ...drillCalls(table),
   };
   return options.fault === undefined ? store : withFaults(store, options.fault);
 }
@@ -200,6 +205,18 @@ function operationCalls(table: MemoryTable) {
       const newest = (a: Operation, b: Operation) =>
         compareText(b.startedAt, a.startedAt) || compareText(b.id, a.id);
       return ok([...table.operations.values()].sort(newest).slice(0, limit));
+    },
+  };
+}
+
+function drillCalls(table: MemoryTable) {
+  return {
+    async putDrill(drill: Drill) {
+      table.drills.set(drill.id, wired(drill, drillToItem, parseDrill));
+      return ok(undefined);
+    },
+    async listDrills(limit: number) {
+      return ok(byKey(table.drills).reverse().slice(0, limit));
     },
   };
 }

@@ -2,6 +2,7 @@
 
 import type { ClusterEvent } from '../../core/model/cluster-event.ts';
 import { type ClusterRecord, defaultSpec } from '../../core/model/cluster-record.ts';
+import type { Drill } from '../../core/model/drill.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import { lsnOf } from '../../core/model/lsn.ts';
 import type { NodeReport, ProxyReport } from '../../core/model/node-report.ts';
@@ -163,4 +164,19 @@ export const sampleEvent: ClusterEvent = {
   epoch: 3,
   operation: null,
   message: 'node1 was silent',
+};
+
+export const sampleDrill: Drill = {
+  id: '01JD0000000000000000000001',
+  kind: 'switchover',
+  status: 'succeeded',
+  requestedBy: 'cli:operator',
+  startedAt: '2026-11-21T08:00:00.000Z',
+  endedAt: '2026-11-21T08:01:00.000Z',
+  from: 'node1',
+  to: 'node2',
+  operation: 'u1-e3-a2',
+  everyMs: 10,
+  canary: { gapMs: 120, acknowledged: 900, failed: 0, unknown: 0, lost: 0 },
+  outcome: 'node2 is primary after node1',
 };

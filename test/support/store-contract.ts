@@ -11,6 +11,7 @@ import { lsnOf } from '../../core/model/lsn.ts';
 import { systemIdentifierOf } from '../../core/model/system-identifier.ts';
 import {
   sampleAction,
+  sampleDrill,
   sampleEvent,
   sampleNodeReport,
   sampleOperation,
@@ -353,6 +354,25 @@ export function storeContract(fresh: () => ClusterStore): void {
       );
       expect(answers.filter(({ kind }) => kind === 'ok')).toHaveLength(1);
     });
+  });
+
+  test('drills come newest first, are replaced by what is said of them later, and are no operations', async () => {
+    const drills = [1, 2, 3].map((index) => ({
+      ...sampleDrill,
+      id: `01JD000000000000000000000${index}`,
+      status: 'running' as const,
+      canary: null,
+      to: null,
+      endedAt: null,
+    }));
+    for (const drill of drills) okValue(await store.putDrill(drill));
+    okValue(await store.putOperation(sampleOperation));
+    const [, second, third] = drills;
+    if (second === undefined || third === undefined) throw new Error('there are three');
+    const ended = { ...second, status: 'failed' as const, outcome: 'a row was lost' };
+    okValue(await store.putDrill(ended));
+    expect(okValue(await store.listDrills(2))).toEqual([third, ended]);
+    expect(okValue(await store.listOperations(10))).toEqual([sampleOperation]);
   });
 
   test('events come newest first', async () => {

@@ -168,15 +168,18 @@ describe('the watch over the data disk', () => {
   });
 
   it('warns once before it is full, and again only after there was clearly more', async () => {
-    const { at, disk, events } = bench();
+    const { at, disk, events, watch } = bench();
+    const low: boolean[] = [];
     const free = [2, 0.9, 0.8, 1.1, 0.9, 1.3, 0.9].map((share) => share * gigabyte);
     let nowMs = 0;
     for (const freeBytes of free) {
       at(nowMs);
       await disk({ freeBytes });
+      low.push(watch.health().disk.low === true);
       nowMs += 10_000;
     }
     expect(events.map((event) => event.split(' ')[0])).toEqual(['disk_space_low', 'disk_space_low']);
+    expect(low).toEqual([false, true, true, true, true, false, true]);
   });
 });
 

@@ -1,6 +1,6 @@
 /** How late the played services answer. */
 import { describe, expect, test } from 'vitest';
-import { awsLatencies, latencyOf } from '../../local/aws/latency-profile.ts';
+import { awsLatencies, commandDelivery, latencyOf } from '../../local/aws/latency-profile.ts';
 
 /** Park and Miller's generator: the same numbers at each run. */
 function generator(): () => number {
@@ -34,5 +34,6 @@ describe('a latency profile', () => {
     // cos(pi / 2) is 0: the median.
     expect(middle('ssm', 'SendCommand')).toBeCloseTo(awsLatencies['ssm.SendCommand']?.medianMs ?? 0, 6);
     expect(middle('ssm', 'GetCommandInvocation')).toBeCloseTo(awsLatencies.ssm.medianMs, 6);
+    expect(middle('ssm', commandDelivery)).toBeCloseTo(awsLatencies['ssm.CommandDelivery']?.medianMs ?? 0, 6);
   });
 });

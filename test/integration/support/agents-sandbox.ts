@@ -21,6 +21,7 @@ import { createDynamoClient } from '../../../adapters/aws/dynamo-client.ts';
 import { findInstallation } from '../../../adapters/postgres/find-installation.ts';
 import { listPids, processWorkingDirectory, sendSignal } from '../../../adapters/process.ts';
 import { newRecord } from '../../../adapters/workflow/record-cluster.ts';
+import { agentNodeOptions } from '../../../agent/node-options.ts';
 import { type ClusterRecord, type ClusterSpec, defaultSpec } from '../../../core/model/cluster-record.ts';
 import type { DatabaseHostConfig } from '../../../core/model/host-config.ts';
 import type { Lease } from '../../../core/model/lease.ts';
@@ -196,7 +197,7 @@ export class AgentsSandbox {
         const log = openSync(logPath, 'a');
         child = spawn(
           process.execPath,
-          [this.#program, 'run', '--config', join(config.folder, 'config.json')],
+          [...agentNodeOptions, this.#program, 'run', '--config', join(config.folder, 'config.json')],
           {
             stdio: ['ignore', log, log],
             env: {

@@ -71,6 +71,10 @@ test.each([
   ['ask', { ask: 'arn:aws:states:eu-west-1:1:stateMachine:x' }],
   ['latency', { latency: 'slow' }],
   ['modes', { modes: 'sync' }],
+  ['ttl', { ttl: '2.9' }],
+  ['ttl', { ttl: '61' }],
+  ['ttl', { ttl: 'long' }],
+  ['ttl', { ttl: '20', dsn: ['endpoint=postgres://a/x'] }],
 ])('--%s that does not fit keeps the suite from measuring', async (option, given) => {
   const options = { ...failoverSuite.command().opts(), ...given };
   await expect(failoverSuite.run(options, AbortSignal.abort(), [])).rejects.toThrow(`--${option} `);

@@ -1,8 +1,16 @@
 /** What clusters cost a month and an operation costs once, from what was counted. */
 import { describe, expect, it } from 'vitest';
-import { atRest, monthlyCost, ratesOf, sumOf } from '../../../bench/cost/monthly-cost.ts';
+import {
+  alarmsPerCluster,
+  atRest,
+  metricsPerCluster,
+  monthlyCost,
+  ratesOf,
+  sumOf,
+} from '../../../bench/cost/monthly-cost.ts';
 import { operationCost } from '../../../bench/cost/operation-cost.ts';
 import { prices } from '../../../bench/cost/prices.ts';
+import { type HealthFigures, healthMetrics, worthSending } from '../../../core/health/cluster-metrics.ts';
 import { noUsage, type UsageLine } from '../../../local/aws/usage-meter.ts';
 
 const hour = 3_600;
@@ -60,6 +68,28 @@ describe('what clusters at rest cost a month', () => {
       1_000 * usdOf(one, 'sentinel: reads of each cluster'),
     );
     expect(sumOf(many ?? [])).toBeLessThan(1_000 * sumOf(one ?? []));
+  });
+
+  it('has the alarms and metrics of each cluster that the stack has', () => {
+    const lines = monthlyCost(atRest(seen, hour, roleOf), 10);
+    const perMonth = (item: string) => lines.find((one) => one.item === item)?.perMonth;
+    expect(alarmsPerCluster).toBe(Object.keys(healthMetrics).length);
+    const well = Object.fromEntries(Object.keys(healthMetrics).map((name) => [name, 0])) as HealthFigures;
+    expect(metricsPerCluster).toBe(Object.keys(worthSending(well)).length);
+    expect(perMonth('alarms of each cluster')).toBe(10 * alarmsPerCluster);
+    expect(perMonth('metrics of each cluster')).toBe(10 * metricsPerCluster);
+  });
+
+  it("reads the proxies' reports only where there are proxies", () => {
+    const withProxy = [
+      ...seen,
+      line({ operation: 'PutItem', what: 'proxies', who: 'proxy1', requests: 360 }),
+    ];
+    const role = (who: string) => (who === 'proxy1' ? ('proxy agents' as const) : roleOf(who));
+    const reads = (rest: ReturnType<typeof atRest>) =>
+      monthlyCost(rest, 1).find(({ item }) => item === 'sentinel: reads of each cluster')?.perMonth ?? 0;
+    const more = reads(atRest(withProxy, hour, role)) - reads(atRest(seen, hour, roleOf));
+    expect(more).toBeCloseTo(secondsPerMonth / 60);
   });
 
   it('lets the sentinel run longer for more clusters, twenty at a time', () => {

@@ -13,6 +13,7 @@ import {
   promoteOrder,
   reconfigureOrders,
   releaseOrder,
+  standbysWereNotAsked,
 } from '../../../core/failover/plan-operation.ts';
 import { asynchronous, type Lease } from '../../../core/model/lease.ts';
 import { actionVerbs } from '../../../core/model/operation.ts';
@@ -213,6 +214,19 @@ describe('a failover', () => {
     expect(anew.catchup.every(({ attempt, epoch }) => attempt === 2 && epoch === 4)).toBe(true);
     expect(planFailoverAnew(anew, scene).catchup.every(({ attempt }) => attempt === 3)).toBe(true);
     expect(planFailoverAnew(plan, { ...scene, lease: { ...lost, neverPromoted: true } }).from).toBe('a');
+  });
+
+  test('leaves the standbys with a primary that still holds the lease, and asks them once it does not', () => {
+    const scene = { record, lease, reports, proxies: [sampleProxyReport] };
+    const first = planFailoverAnew(planned(), scene);
+    expect(first).toMatchObject({ path: 'failover', from: 'a', epoch: 3 });
+    expect(shown(first)).toEqual(['pause@p']);
+    expect(standbysWereNotAsked(first, scene)).toBe(true);
+    const fenced = { ...scene, lease: { ...lease, state: 'fenced' as const } };
+    const second = planFailoverAnew(first, fenced);
+    expect(shown(second)).toEqual(['end-receiver@b', 'end-receiver@c', 'pause@p']);
+    expect(standbysWereNotAsked(second, fenced)).toBe(false);
+    expect(standbysWereNotAsked(first, { ...fenced, record: { ...record, members: ['a'] } })).toBe(false);
   });
 });
 

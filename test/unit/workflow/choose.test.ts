@@ -15,7 +15,11 @@ const handover: ChooseInput = {
   excluded: [],
   round: 1,
 };
-const failover: ChooseInput = { ...handover, plan: { ...plan, target: null } };
+const asked: ActionOrder = {
+  ...{ node: 'node2', instanceId: 'i-2', verb: 'end-receiver', args: {}, epoch: 3, attempt: 1 },
+  ...{ required: false, timeoutMs: 2_000, timeoutSeconds: 3 },
+};
+const failover: ChooseInput = { ...handover, plan: { ...plan, target: null, catchup: [asked] } };
 const released = { state: 'released', releasedAtLsn: lsnOf(0x600n) } as const;
 
 function given(lease: Partial<Lease>): Bench {
@@ -144,6 +148,13 @@ test('in a failover a node that was tried before in vain is ordered anew, under 
 test('a failover whose new primary was lost in its turn needs new answers', async () => {
   const bench = given({ state: 'sealed', holder: 'node2', epoch: 4 });
   await expect(chooseTarget(bench.deps, failover)).rejects.toMatchObject({ name: 'AnswersOutdated' });
+});
+
+test('standbys that stayed with the old primary until it was fenced are asked before one is chosen', async () => {
+  const bench = given({ state: 'fenced' });
+  const input = { ...failover, plan: { ...failover.plan, catchup: [{ ...asked, verb: 'pause' as const }] } };
+  await expect(chooseTarget(bench.deps, input)).rejects.toMatchObject({ name: 'AnswersOutdated' });
+  expect(bench.table.lease).toMatchObject({ successor: null });
 });
 
 test('nobody to choose names why each was refused', async () => {

@@ -38,13 +38,13 @@ const executions = (bench: Bench, change: Partial<WorkflowDeps['executions']>): 
 
 test('all is well: nothing', async () => {
   const bench = given({ operation: null });
-  expect(await watchCluster(bench.deps, 'main')).toMatchObject({ did: 'nothing' });
+  expect(await watchCluster(bench.deps, 'main', new Map())).toMatchObject({ did: 'nothing' });
   expect(bench.events()).toEqual([]);
 });
 
 test('an operation whose execution runs is left alone, even with nobody holding the lease', async () => {
   const bench = given({ state: 'sealed' });
-  expect(await watchCluster(bench.deps, 'main')).toMatchObject({ did: 'nothing' });
+  expect(await watchCluster(bench.deps, 'main', new Map())).toMatchObject({ did: 'nothing' });
   expect(bench.table.record?.operation?.id).toBe(operation);
 });
 
@@ -53,10 +53,15 @@ test.each(['ended', 'absent'] as const)(
   async (status) => {
     const bench = given({});
     const deps = executions(bench, { status: async () => ok(status) });
-    expect(await watchCluster(deps, 'main')).toMatchObject({ did: 'closed-operation' });
+    expect(await watchCluster(deps, 'main', new Map())).toMatchObject({ did: 'closed-operation' });
     expect(bench.table.record).toMatchObject({ operation: null, failoverState: 'stable' });
     expect(bench.table.operations.get(operation)).toMatchObject({ status: 'failed' });
-    expect(bench.log).toContain('SentinelActed');
+    expect(bench.measured).toContainEqual({ cluster: 'main', figures: { SentinelActed: 1 }, about: {} });
+    expect(bench.measured).toContainEqual({
+      cluster: 'main',
+      figures: expect.objectContaining({ OperationFailed: 1, Switchovers: 1 }),
+      about: { operation, error_class: 'Abandoned' },
+    });
   },
 );
 
@@ -70,7 +75,7 @@ test('with the lease free too, a failover is started at once', async () => {
       return ok('started');
     },
   });
-  expect(await watchCluster(deps, 'main')).toMatchObject({ did: 'closed-and-started' });
+  expect(await watchCluster(deps, 'main', new Map())).toMatchObject({ did: 'closed-and-started' });
   expect(started).toHaveLength(1);
   expect(started[0]).toMatch(/^main-u1-e3-a3 \{"cluster":"main","kind":"failover"/);
   // For this epoch only: one that is carried out late moves nobody who took over meanwhile.
@@ -81,7 +86,7 @@ test.each(['sealed', 'released', 'fenced'] as const)(
   'a lease that is %s with nobody at work is moved',
   async (state) => {
     const bench = given({ operation: null, state });
-    expect(await watchCluster(bench.deps, 'main')).toMatchObject({ did: 'started-failover' });
+    expect(await watchCluster(bench.deps, 'main', new Map())).toMatchObject({ did: 'started-failover' });
     expect(bench.events()).toContain('sentinel_acted');
   },
 );
@@ -95,26 +100,26 @@ test('a name that an execution had used before it claimed anything does not bloc
       return ok(names.length === 1 ? 'exists' : 'started');
     },
   });
-  expect(await watchCluster(deps, 'main')).toMatchObject({ did: 'started-failover' });
+  expect(await watchCluster(deps, 'main', new Map())).toMatchObject({ did: 'started-failover' });
   expect(names).toHaveLength(2);
   expect(names[1]).not.toBe(names[0]);
 });
 
 test('a paused cluster is not failed over', async () => {
   const bench = given({ operation: null, state: 'sealed', paused: true });
-  expect(await watchCluster(bench.deps, 'main')).toMatchObject({ did: 'nothing' });
+  expect(await watchCluster(bench.deps, 'main', new Map())).toMatchObject({ did: 'nothing' });
 });
 
 test('Step Functions that does not answer is no proof that an execution is dead', async () => {
   const bench = given({ state: 'sealed' });
   const deps = executions(bench, { status: async () => unreachable });
-  await expect(watchCluster(deps, 'main')).rejects.toMatchObject({ name: 'StoreUnreachable' });
+  await expect(watchCluster(deps, 'main', new Map())).rejects.toMatchObject({ name: 'StoreUnreachable' });
   expect(bench.table.record?.operation?.id).toBe(operation);
 });
 
 test('an operation that is run from a terminal counts as dead when it changes nothing for long', async () => {
   const bench = given({ by: 'direct:operator' });
-  expect(await watchCluster(bench.deps, 'main')).toMatchObject({ did: 'closed-operation' });
+  expect(await watchCluster(bench.deps, 'main', new Map())).toMatchObject({ did: 'closed-operation' });
   expect(bench.deps.now()).toBeGreaterThanOrEqual(directSilenceMs);
 });
 
@@ -127,11 +132,11 @@ test('and as alive when the record moves on', async () => {
       await bench.store.updateRecord({ expect: {}, set: {} });
     },
   };
-  expect(await watchCluster(deps, 'main')).toMatchObject({ did: 'nothing' });
+  expect(await watchCluster(deps, 'main', new Map())).toMatchObject({ did: 'nothing' });
 });
 
 test('a cluster that is not there yet is left alone', async () => {
   const bench = createBench();
   bench.table.lease = null;
-  expect(await watchCluster(bench.deps, 'main')).toMatchObject({ did: 'nothing' });
+  expect(await watchCluster(bench.deps, 'main', new Map())).toMatchObject({ did: 'nothing' });
 });

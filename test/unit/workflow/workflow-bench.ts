@@ -54,6 +54,7 @@ export function createBench() {
   });
   const store = createMemoryStore({ table });
   const log: string[] = [];
+  const measured: { cluster: string; figures: object; about: object }[] = [];
   const answered: { token: string; outcome: unknown }[] = [];
   let nowMs = 0;
   let lastId = 0;
@@ -91,13 +92,16 @@ export function createBench() {
       return `01JD${String(lastId).padStart(22, '0')}`;
     },
     log: (level, message) => log.push(`${level} ${message}`),
-    count: (metric) => log.push(metric),
+    measure: (cluster, figures, about = {}) => {
+      measured.push({ cluster, figures, about });
+    },
   };
   return {
     deps,
     table,
     store,
     log,
+    measured,
     answered,
     events: () => [...table.events.values()].map(({ kind }) => kind),
   };

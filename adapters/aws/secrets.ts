@@ -1,0 +1,36 @@
+/**
+ * Secrets Manager: one secret's current text. Read when a host is configured and by its doctor, never on the way of an operation, so
+ * the client is loaded when it is needed and let go at once.
+ */
+import { type AwsConfig, requestLimits } from './dynamo-client.ts';
+import { type Answer, ok, storeFailure } from './store-answer.ts';
+
+const attempts = 5;
+const callTimeoutMs = 10_000;
+
+/** `denied` also for a secret that is not there: the service's own words say which. `id`: a name or an ARN. */
+export async function readSecretValue(config: AwsConfig, id: string): Promise<Answer<string>> {
+  const { GetSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
+  const client = new SecretsManagerClient({
+    region: config.region,
+    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+    ...(config.credentials === undefined ? {} : { credentials: config.credentials }),
+    maxAttempts: attempts,
+    requestHandler: requestLimits,
+  });
+  try {
+    const command = new GetSecretValueCommand({ SecretId: id });
+    const { SecretString } = await client.send(command, { abortSignal: AbortSignal.timeout(callTimeoutMs) });
+    if (SecretString === undefined || SecretString === '')
+      return { kind: 'denied', message: 'the secret has no text' };
+    return ok(SecretString);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ResourceNotFoundException')
+      return { kind: 'denied', message: error.message };
+    const failure = storeFailure(error);
+    if (failure === null) throw error;
+    return failure;
+  } finally {
+    client.destroy();
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * `leasehold-agent doctor`: puts its checks together for the host it runs on and prints what they found. `leasehold-agent serving` asks
+ * the running agent one thing only: whether this host does its part of the cluster's work now.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { createAwsClients } from '../../adapters/aws/clients.ts';
+import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
+import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
+import { readSecretValue } from '../../adapters/aws/secrets.ts';
+import type { HostConfig } from '../../core/model/host-config.ts';
+import { secretText } from '../configure/host-config-of.ts';
+import { parametersFile, readParameters } from '../configure/parameters.ts';
+import { agentFilePath } from '../paths.ts';
+import { diagnose, exitCodeOf, tell } from './check.ts';
+import { hostChecks } from './host-checks.ts';
+import { serviceChecks } from './service-checks.ts';
+
+const requestTimeoutMs = 3_000;
+
+/** Prints a line a check, or one JSON array. Exit code 1 when a check has failed. */
+export async function runDoctor(
+  config: HostConfig,
+  options: { readonly configFile: string; readonly json: boolean },
+): Promise<number> {
+  const client = createDynamoClient({ region: config.region });
+  const aws = createAwsClients({ region: config.region });
+  const store = createClusterStore({ client, tableName: config.tableName, cluster: config.cluster });
+  const diagnoses = await diagnose([
+    ...hostChecks(config, options.configFile),
+    ...serviceChecks({
+      config,
+      store,
+      aws,
+      clusterSecret: clusterSecretOf(config),
+      status,
+      awsTimeMs: async () => await dateOf(await endpointOf(client.config.endpoint, config.region)),
+      nowMs: Date.now,
+    }),
+  ]);
+  process.stdout.write(options.json ? `${JSON.stringify(diagnoses)}\n` : tell(diagnoses));
+  aws.destroy();
+  client.destroy();
+  return exitCodeOf(diagnoses);
+}
+
+function clusterSecretOf({ region }: HostConfig) {
+  if (!existsSync(parametersFile)) return null;
+  const id = readParameters(readFileSync(parametersFile, 'utf8')).get('secrets.cluster');
+  if (id === undefined) return null;
+  return async () => {
+    const answer = await readSecretValue({ region }, id);
+    return answer.kind === 'ok' ? { kind: 'ok' as const, value: secretText(answer.value) } : answer;
+  };
+}
+
+async function status(url: string, timeoutMs: number): Promise<number> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+  await answer.body?.cancel();
+  return answer.status;
+}
+
+type Endpoint = { protocol: string; hostname: string; port?: number | undefined };
+
+async function endpointOf(endpoint: (() => Promise<Endpoint>) | undefined, region: string): Promise<string> {
+  if (endpoint === undefined)
+    return process.env['AWS_ENDPOINT_URL'] ?? `https://dynamodb.${region}.amazonaws.com`;
+  const { protocol, hostname, port } = await endpoint();
+  return `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`;
+}
+
+/** Any answer tells the time, a refusal too. */
+async function dateOf(url: string): Promise<number | null> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(requestTimeoutMs) }).catch(() => null);
+  await answer?.body?.cancel();
+  const time = Date.parse(answer?.headers.get('date') ?? '');
+  return Number.isNaN(time) ? null : time;
+}
+
+/** Prints `primary`, `standby` or `proxy` and is 0 while this host serves as that; else 1, with the reason on standard error. */
+export async function runServing(config: HostConfig): Promise<number> {
+  const port = config.restPort === 0 ? publishedPort(config) : config.restPort;
+  const asked =
+    config.role === 'proxy'
+      ? [['proxy', 'primary']]
+      : [
+          ['primary', 'primary'],
+          ['standby', 'replica'],
+        ];
+  for (const [role, path] of asked) {
+    const answer = await status(`http://${config.host}:${port}/${path}`, requestTimeoutMs).catch(() => 0);
+    if (answer === 0) {
+      process.stderr.write('leasehold-agent: no agent answers on this host\n');
+      return 1;
+    }
+    if (answer !== 200) continue;
+    process.stdout.write(`${role}\n`);
+    return 0;
+  }
+  process.stderr.write(`leasehold-agent: this ${config.role} host does not serve now\n`);
+  return 1;
+}
+
+function publishedPort(config: HostConfig): number {
+  const path = agentFilePath(config);
+  if (!existsSync(path)) return 0;
+  const { restPort } = JSON.parse(readFileSync(path, 'utf8')) as { restPort?: unknown };
+  return typeof restPort === 'number' ? restPort : 0;
+}

@@ -1,0 +1,94 @@
+/** One dashboard for all clusters: what is wrong now on top, then a row of each cluster's figures and its operations. */
+import { Duration } from 'aws-cdk-lib';
+import {
+  type Alarm,
+  AlarmStatusWidget,
+  Dashboard,
+  GraphWidget,
+  type IMetric,
+  MathExpression,
+  SingleValueWidget,
+} from 'aws-cdk-lib/aws-cloudwatch';
+import { Construct } from 'constructs';
+import type { MetricName } from '../core/health/cluster-metrics.ts';
+import { clusterMetric } from './cluster-alarms.ts';
+
+export interface ClusterDashboardProps {
+  readonly name: string;
+  readonly clusters: readonly string[];
+  readonly alarms: readonly Alarm[];
+}
+
+const day = Duration.days(1);
+const rowHeight = 6;
+
+export class ClusterDashboard extends Construct {
+  readonly dashboard: Dashboard;
+
+  constructor(scope: Construct, id: string, props: ClusterDashboardProps) {
+    super(scope, id);
+    this.dashboard = new Dashboard(this, 'Dashboard', {
+      dashboardName: props.name,
+      defaultInterval: Duration.hours(3),
+    });
+    this.dashboard.addWidgets(
+      new AlarmStatusWidget({ title: 'Alarms', width: 24, height: 4, alarms: [...props.alarms] }),
+    );
+    for (const cluster of props.clusters) {
+      this.dashboard.addWidgets(...health(cluster));
+      this.dashboard.addWidgets(...operations(cluster));
+    }
+  }
+}
+
+function graph(title: string, width: number, left: IMetric[]): GraphWidget {
+  return new GraphWidget({ title, width, height: rowHeight, left, leftYAxis: { min: 0 } });
+}
+
+function health(cluster: string): GraphWidget[] {
+  const of = (...names: MetricName[]) => names.map((name) => clusterMetric(cluster, name));
+  return [
+    graph(
+      `${cluster}: trouble`,
+      8,
+      of('NoPrimary', 'FailsafeActive', 'SplitBrainSuspected', 'HostsOut', 'DiskTrouble'),
+    ),
+    graph(`${cluster}: lag of the worst standby (bytes)`, 8, of('ReplicationLagBytes')),
+    graph(`${cluster}: renewals missed (%)`, 8, of('RenewalsMissedPercent')),
+  ];
+}
+
+function operations(cluster: string): (GraphWidget | SingleValueWidget)[] {
+  const sum = (name: MetricName) => clusterMetric(cluster, name, 'Sum');
+  const rate = new MathExpression({
+    label: 'succeeded (%)',
+    expression: '100 * FILL(good, 0) / (FILL(good, 0) + FILL(aborted, 0) + FILL(failed, 0))',
+    usingMetrics: {
+      good: sum('OperationSucceeded'),
+      aborted: sum('OperationAborted'),
+      failed: sum('OperationFailed'),
+    },
+    period: day,
+  });
+  return [
+    graph(`${cluster}: operations`, 6, [
+      sum('Switchovers'),
+      sum('Failovers'),
+      sum('OperationAborted'),
+      sum('OperationFailed'),
+      sum('OperationRolledBack'),
+      sum('SentinelActed'),
+    ]),
+    graph(`${cluster}: how long they take (s)`, 6, [
+      clusterMetric(cluster, 'OperationSeconds'),
+      clusterMetric(cluster, 'OperationRunningSeconds'),
+    ]),
+    graph(`${cluster}: gap in drills (ms)`, 6, [clusterMetric(cluster, 'DrillGapMilliseconds')]),
+    new SingleValueWidget({
+      title: `${cluster}: success, by day`,
+      width: 6,
+      height: rowHeight,
+      metrics: [rate],
+    }),
+  ];
+}

@@ -1,0 +1,123 @@
+/**
+ * Drills on a live cluster: the switchover is a real one, through the state machine, and the canary writes through the endpoint meanwhile.
+ * What it saw is in the history, from which p50 and p99 come.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type ClusterSandbox, eventually, openClusterSandbox } from './support/cluster-sandbox.ts';
+import { startLeasehold } from './support/leasehold-cli.ts';
+
+let sandbox: ClusterSandbox;
+
+const leasehold = (...args: string[]) => startLeasehold([...args, '--folder', sandbox.project]).finished;
+
+beforeAll(async () => {
+  sandbox = await openClusterSandbox();
+});
+
+afterAll(async () => {
+  await sandbox?.close();
+});
+
+it('two drills move the primary twice, lose nothing, and are the history with its p50 and p99', async ({
+  annotate,
+}) => {
+  const gaps: number[] = [];
+  for (let round = 0; round < 2; round += 1) {
+    await sandbox.cluster.untilWhole(60_000);
+    const before = await sandbox.cluster.primary();
+    const { code, stdout, stderr } = await leasehold('drill', '--json', '--again');
+    expect(code, stderr).toBe(0);
+    const drill = JSON.parse(stdout);
+    const primary = await sandbox.cluster.primary();
+    expect(primary).not.toBe(before);
+    expect(drill).toMatchObject({
+      ...{ kind: 'switchover', status: 'succeeded', from: before, to: primary },
+      canary: { failed: 0, unknown: 0, lost: 0 },
+    });
+    // A primary stopped and another one opened: there is a gap, and it is no minute.
+    expect(drill.canary.gapMs).toBeGreaterThan(20);
+    expect(drill.canary.gapMs).toBeLessThan(20_000);
+    expect(drill.canary.acknowledged).toBeGreaterThan(100);
+    gaps.push(drill.canary.gapMs);
+  }
+  const { summary, drills } = JSON.parse((await leasehold('drills', '--json')).stdout);
+  const ascending = gaps.toSorted((left, right) => left - right);
+  expect(summary.switchover).toEqual({
+    ...{ drills: 2, succeeded: 2, failed: 0 },
+    gapMs: { p50: ascending[0], p99: ascending[1], max: ascending[1] },
+  });
+  const operations = JSON.parse((await leasehold('history', '--json')).stdout);
+  expect(drills.map(({ operation }: { operation: string }) => operation)).toEqual(
+    operations.map(({ id }: { id: string }) => id),
+  );
+  const events = JSON.parse((await leasehold('events', '--json', '--limit', '200')).stdout);
+  const kinds = events.map(({ kind }: { kind: string }) => kind);
+  expect(kinds.filter((kind: string) => kind === 'drill_ended')).toHaveLength(2);
+  const { stdout } = await leasehold('drills');
+  expect(stdout).toMatch(/p50 \d+ ms, p99 \d+ ms, longest \d+ ms, of 2 that succeeded; 0 failed/);
+  await annotate(stdout);
+});
+
+it('the canary leaves no rows behind', async () => {
+  const client = new Client({ connectionString: sandbox.cluster.endpoints().dsn.endpoint });
+  await client.connect();
+  const { rows } = await client.query('select count(*)::int as rows from leasehold_canary');
+  await client.end();
+  expect(rows).toEqual([{ rows: 0 }]);
+});
+
+it('outside of its window nothing is touched, and a window that is none is refused by name', async () => {
+  const primary = await sandbox.cluster.primary();
+  const otherDay = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'][(new Date().getUTCDay() + 3) % 7];
+  const refused = await leasehold('drill', '--window', `${otherDay} 01:00-02:00`);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('outside-window') });
+  const wrong = await leasehold('drill', '--window', 'sometime');
+  expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('--window was "sometime"') });
+  expect(await sandbox.cluster.primary()).toBe(primary);
+});
+
+it('a cluster that lacks a host is left alone', async () => {
+  const lost = await sandbox.cluster.standby();
+  const primary = await sandbox.cluster.primary();
+  await sandbox.cluster.killHost(lost);
+  try {
+    const { code, stderr } = await leasehold('drill', '--again');
+    expect(code).toBe(1);
+    expect(stderr).toContain('host-unwell');
+    expect(stderr).toContain(lost);
+    expect(await sandbox.cluster.primary()).toBe(primary);
+  } finally {
+    await sandbox.cluster.bootHost(lost);
+    await sandbox.cluster.untilWhole(90_000);
+  }
+});
+
+// The last one: its host is left dead.
+it('a fault is a drill too: the primary host is killed, another one takes over, the gap is in the history', async ({
+  annotate,
+}) => {
+  await sandbox.cluster.untilWhole(60_000);
+  const lost = await sandbox.cluster.primary();
+  const flag = join(sandbox.project, 'break');
+  const inject = `echo "$LEASEHOLD_PRIMARY $LEASEHOLD_PRIMARY_INSTANCE" > ${flag}`;
+  const running = leasehold('drill', '--kind', 'fault', '--inject', inject, '--json');
+  const order = await eventually(
+    'the order to break it, whole',
+    () => existsSync(flag) && (/^.+\n$/.exec(readFileSync(flag, 'utf8'))?.[0] ?? null),
+    60_000,
+  );
+  expect(order.trim()).toBe(`${lost} ${sandbox.cluster.endpoints().nodes[lost]?.instanceId}`);
+  await sandbox.cluster.killHost(lost);
+  const { code, stdout, stderr } = await running;
+  expect(code, stderr).toBe(0);
+  const drill = JSON.parse(stdout);
+  expect(drill).toMatchObject({ kind: 'fault', status: 'succeeded', from: lost });
+  expect(drill.to).toBe(await sandbox.cluster.primary());
+  expect(drill.to).not.toBe(lost);
+  // The lease must run out first: two seconds here.
+  expect(drill.canary.gapMs).toBeGreaterThan(1_000);
+  await annotate((await leasehold('drills')).stdout);
+});

@@ -1,0 +1,265 @@
+/**
+ * A trial of a host's first boot, as root: the rendered user data, with the real artifact, in a Debian that debootstrap made, against a metadata
+ * service, a bucket that verifies signatures, a Secrets Manager and a DynamoDB on loopback. Twice, because a second boot must change nothing.
+ * Then the installed agent runs with the capabilities of its unit alone: it makes PostgreSQL and becomes primary, tells a socket in
+ * systemd's place that it is up, is restarted under its PostgreSQL, and ends the host. What it cannot try, for nothing of systemd runs in a
+ * chroot, docs/hosts.md says.
+ *
+ *   debootstrap --variant=minbase --include=ca-certificates,python3,systemd bookworm ROOT
+ *   node test/trial/try-install.ts ROOT
+ *
+ * The folder is changed by it: packages, a user, files below /opt, /etc and /var. Needs a loop device.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
+import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
+import { newRecord } from '../../adapters/workflow/record-cluster.ts';
+import { defaultSpec } from '../../core/model/cluster-record.ts';
+import { hostUserData } from '../../infra/host-user-data.ts';
+import { type Architecture, nodeRuntime } from '../../local/artifact/node-runtime.ts';
+import { writeArtifact } from '../../local/artifact/write-artifact.ts';
+import { checkout } from '../../local/runtime/build-artifacts.ts';
+import { startTestTable } from '../support/dynamo-table.ts';
+import { startInstanceMetadata } from '../support/instance-metadata.ts';
+import { startSecretsManager } from '../support/secrets-manager.ts';
+import { startSignedBucket } from '../support/signed-bucket.ts';
+
+const region = 'eu-west-1';
+const tableName = 'Leasehold-Clusters';
+const volumeBytes = 512 * 1024 * 1024;
+const byId = 'root/by-id';
+
+const say = (line: string) => void process.stdout.write(`--- ${line}\n`);
+const system = (...[file = '', ...words]: string[]) => execFileSync(file, words, { encoding: 'utf8' }).trim();
+
+async function main(root: string): Promise<number> {
+  const work = mkdtempSync(join(tmpdir(), 'leasehold-trial-'));
+  const undo: (() => unknown)[] = [() => rmSync(work, { recursive: true, force: true })];
+  try {
+    const architecture = process.arch as Architecture;
+    const nodeProgram = await nodeRuntime(checkout, architecture, join(checkout, '.build', 'node'));
+    const artifact = await writeArtifact({ checkout, nodeProgram, architecture }, work);
+    say(`${basename(artifact.path)}: ${artifact.bytes} bytes`);
+    const environment = await startServices(readFileSync(artifact.path), undo);
+    mountSystem(root, undo);
+    const device = attachVolume(root, work, undo);
+    writeFileSync(join(root, 'root', 'user-data'), userData(artifact.sha256), { mode: 0o700 });
+    const inside = (...words: string[]) => run(['chroot', root, 'env', ...environment, ...words]);
+    for (const boot of ['first', 'second']) {
+      say(`the ${boot} boot`);
+      const code = await inside('/root/user-data');
+      if (code !== 0) return code;
+    }
+    say(`the volume: ${system('blkid', '-p', device)}`);
+    say('the units, by systemd-analyze');
+    await inside('systemd-analyze', 'verify', '--man=no', '/etc/systemd/system/leasehold-agent.service');
+    return await tryAgent(root, environment, undo);
+  } finally {
+    for (const one of undo.toReversed()) {
+      try {
+        await one();
+      } catch (error) {
+        say(`left over: ${String(error)}`);
+      }
+    }
+  }
+}
+
+/** Listens where systemd would, and notes what it is told. */
+const notifySocket = '/run/trial-notify';
+const listener = `
+import socket
+heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+heard.bind('${notifySocket}')
+print('listening', flush=True)
+while True:
+    print('systemd hears: ' + heard.recv(4096).decode().strip().replace(chr(10), ', '), flush=True)
+`;
+
+async function tryAgent(
+  root: string,
+  environment: readonly string[],
+  undo: (() => unknown)[],
+): Promise<number> {
+  rmSync(join(root, notifySocket), { force: true });
+  const begin = (words: readonly string[], log?: number) => {
+    const child = spawn('chroot', [root, 'env', ...environment, ...words], {
+      stdio: ['ignore', log ?? 'inherit', log ?? 'inherit'],
+    });
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+    undo.push(() => void child.kill('SIGKILL'));
+    return { child, ended };
+  };
+  begin(['python3', '-c', listener]);
+  await until(30, async () => existsSync(join(root, notifySocket)));
+  const unit = readFileSync(join(root, 'etc/systemd/system/leasehold-agent.service'), 'utf8');
+  const kept = /^CapabilityBoundingSet=(.*)$/m.exec(unit)?.[1]?.split(' ') ?? [];
+  const bounding = kept.map((name) => `,+${name.toLowerCase().replace(/^cap_/, '')}`).join('');
+  const told = [`NOTIFY_SOCKET=${notifySocket}`, 'WATCHDOG_USEC=6000000'];
+  const log = openSync(join(root, 'var/log/trial-agent.log'), 'w');
+  const sandboxed = ['setpriv', `--bounding-set=-all${bounding}`, '--no-new-privs'];
+  const startAgent = () =>
+    begin([...told, ...sandboxed, '/opt/leasehold/current/bin/leasehold-agent', 'run'], log);
+  const inside = (...words: string[]) => run(['chroot', root, 'env', ...environment, ...words]);
+  const serves = async () => (await inside('leasehold-agent', 'serving')) === 0;
+
+  say(`the agent, with ${kept.length} capabilities`);
+  const first = startAgent();
+  await until(90, serves);
+  await pause(5_000);
+  say('the doctor of a host that serves, alone and without Step Functions');
+  await inside('leasehold-agent', 'doctor');
+  const postmaster = () =>
+    readFileSync(join(root, 'var/lib/leasehold/data/pgdata/postmaster.pid'), 'utf8').split('\n')[0];
+  const before = postmaster();
+  say('a restart of the agent, as systemd does it');
+  await inside('/opt/leasehold/current/bin/leasehold-agent', 'stop', String(first.child.pid));
+  await first.ended;
+  const second = startAgent();
+  await until(30, serves);
+  const same = before === postmaster();
+  say(`the postmaster is ${same ? 'the same' : 'ANOTHER ONE'}: ${before}`);
+  say('the init script');
+  await inside('/opt/leasehold/current/bin/run-init-script.sh');
+  say('the end of the host');
+  second.child.kill('SIGUSR2');
+  await second.ended;
+  const left = readdirSync('/proc').filter(
+    (pid) => /^\d+$/.test(pid) && isBelow(pid, join(root, 'var/lib/leasehold')),
+  );
+  say(`${left.length} processes are left on the data volume`);
+  return same && left.length === 0 ? 0 : 1;
+}
+
+function isBelow(pid: string, folder: string): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+  } catch {
+    return false;
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function until(seconds: number, isTrue: () => Promise<boolean>): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    if (await isTrue()) return;
+    await pause(1_000);
+  }
+  throw new Error(`not within ${seconds} s; the agent's log is var/log/trial-agent.log`);
+}
+
+function userData(sha256: string): string {
+  return hostUserData({
+    role: 'database',
+    ...{ cluster: 'main', node: 'node-1', region, tableName },
+    stateMachineArn: `arn:aws:states:${region}:123456789012:stateMachine:Leasehold-failover`,
+    secrets: { superuser: 'superuser', replication: 'replication', cluster: 'cluster' },
+    artifact: { bucket: 'artifacts', key: 'agent.tar.gz', sha256 },
+    ports: {
+      ...{ postgres: 25432, rest: 28008, wake: 28009, endpoint: 25000, pgbouncer: 26432 },
+      ...{ primary: 25001, replicas: 25002 },
+    },
+    postgres: {
+      major: 15,
+      settings: { work_mem: '8MB' },
+      dataVolumeId: 'vol-0abc',
+      initScript: 'echo first primary',
+    },
+  });
+}
+
+/** What the host's programs find of AWS, as their environment. */
+async function startServices(artifact: Buffer, undo: (() => unknown)[]): Promise<string[]> {
+  const metadata = await startInstanceMetadata({
+    'meta-data/instance-id': 'i-0123456789abcdef0',
+    'meta-data/local-ipv4': '127.0.0.1',
+    'meta-data/placement/region': region,
+    'meta-data/placement/availability-zone': `${region}a`,
+  });
+  const bucket = await startSignedBucket(region);
+  bucket.objects.set('/artifacts/agent.tar.gz', artifact);
+  const secrets = await startSecretsManager({
+    superuser: '{"username":"postgres","password":"trial-1"}',
+    replication: '{"username":"replicator","password":"trial-2"}',
+    cluster: 'trial-3',
+  });
+  const table = await startTestTable(tableName);
+  const client = createDynamoClient(table.config);
+  const store = createClusterStore({ client, tableName, cluster: 'main' });
+  await store.createRecord(newRecord({ cluster: 'main', spec: defaultSpec, proxies: [] }));
+  undo.push(
+    metadata.close,
+    bucket.close,
+    secrets.close,
+    () => table.close(),
+    () => client.destroy(),
+  );
+  return [
+    `AWS_EC2_METADATA_SERVICE_ENDPOINT=${metadata.url}`,
+    `AWS_ENDPOINT_URL_S3=${bucket.url}`,
+    `AWS_ENDPOINT_URL_SECRETS_MANAGER=${secrets.url}`,
+    `AWS_ENDPOINT_URL=${table.config.endpoint}`,
+    `LEASEHOLD_BY_ID=/${byId}`,
+    'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  ];
+}
+
+function mountSystem(root: string, undo: (() => unknown)[]): void {
+  const mounts = [
+    ['-t', 'proc', 'proc', 'proc'],
+    ['-t', 'sysfs', 'sysfs', 'sys'],
+    ['--bind', '/dev', 'dev'],
+    ['-t', 'tmpfs', 'tmpfs', 'dev/shm'],
+  ];
+  for (const words of mounts) {
+    const place = join(root, words.at(-1) ?? '');
+    system('mount', ...words.slice(0, -1), place);
+    undo.push(() => system('umount', place));
+  }
+}
+
+function attachVolume(root: string, work: string, undo: (() => unknown)[]): string {
+  const image = join(work, 'volume');
+  writeFileSync(image, '');
+  truncateSync(image, volumeBytes);
+  const device = system('losetup', '--find', '--show', image);
+  undo.push(() => system('losetup', '--detach', device));
+  undo.push(() => run(['umount', join(root, 'var/lib/leasehold')]));
+  rmSync(join(root, byId), { recursive: true, force: true });
+  mkdirSync(join(root, byId), { recursive: true });
+  symlinkSync(device, join(root, byId, 'nvme-Amazon_Elastic_Block_Store_vol0abc'));
+  return device;
+}
+
+/** Its output is this one's; not synchronous, because the services above must answer meanwhile. */
+function run([file = '', ...words]: string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, words, { stdio: ['ignore', 'inherit', 'inherit'] });
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
+
+const root = process.argv[2];
+if (root === undefined || process.getuid?.() !== 0) {
+  process.stderr.write('usage, as root: node test/trial/try-install.ts ROOT\n');
+  process.exitCode = 2;
+} else {
+  process.exitCode = await main(root);
+}

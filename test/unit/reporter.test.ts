@@ -1,0 +1,86 @@
+/** What a node says of itself beyond its PostgreSQL: that its disk is low on space, and that it is in, or has promised for, failsafe mode. */
+import { expect, it } from 'vitest';
+import { ok } from '../../adapters/aws/store-answer.ts';
+import type { HostContext } from '../../agent/database/host-context.ts';
+import { Reporter } from '../../agent/database/reporter.ts';
+import type { Look } from '../../agent/database/server.ts';
+import { wellHost } from '../../core/host/host-health.ts';
+import { startWatch } from '../../core/lease/lease-clock.ts';
+import type { NodeReport } from '../../core/model/node-report.ts';
+import { nodeReportToItem, parseNodeReport } from '../../core/wire/parse-node-report.ts';
+
+const stopped: Look = {
+  postgres: { kind: 'stopped' },
+  observation: null,
+  postmaster: null,
+  control: null,
+  dataDirectory: 'present',
+  standbySignal: false,
+};
+
+interface Facts {
+  readonly low?: true;
+  readonly failsafe?: boolean;
+  readonly heldBack?: string;
+}
+
+/** Reports once for each of `facts`, and returns what was written. */
+async function written(...facts: Facts[]): Promise<NodeReport[]> {
+  const reports: NodeReport[] = [];
+  let now: Facts = {};
+  const context = {
+    config: { node: 'node1', instanceId: 'i-1', host: '10.0.0.1', postgres: { port: 5432 }, tags: {} },
+    writer: { node: 'node1', incarnation: 'i1' },
+    keeper: {
+      view: () => ({
+        record: null,
+        watch: startWatch(0),
+        failsafe: { active: now.failsafe ?? false },
+        heldBack: now.heldBack === undefined ? null : { rule: now.heldBack },
+      }),
+    },
+    server: { following: () => null },
+    wakeUp: { port: 1 },
+    restPort: () => 2,
+    nodes: () => [],
+    health: () => ({ ...wellHost, disk: { ...wellHost.disk, ...(now.low ? { low: true } : {}) } }),
+    store: {
+      putNodeReport: async (report: NodeReport) => {
+        reports.push(report);
+        return ok(undefined);
+      },
+    },
+    now: () => 0,
+    log: () => undefined,
+  };
+  const reporter = new Reporter(context as unknown as HostContext);
+  for (const one of facts) {
+    now = one;
+    await reporter.report(stopped, 'none', '');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return reports;
+}
+
+it('says at once that space is low, or that failsafe is on, without waiting for the next ten seconds', async () => {
+  const reports = await written({}, {}, { low: true }, { failsafe: true }, { heldBack: 'promised' });
+  expect(reports.map(({ diskLow, failsafe }) => [diskLow, failsafe])).toEqual([
+    [false, false],
+    [true, false],
+    [false, true],
+  ]);
+});
+
+it('a node that is held back for another reason has promised nothing', async () => {
+  const [report] = await written({ heldBack: 'just-started' });
+  expect(report?.failsafe).toBe(false);
+});
+
+it('both survive the way through the table, and the report of an older agent lacks them', async () => {
+  const [report] = await written({ low: true, failsafe: true });
+  if (report === undefined) throw new Error('there is one');
+  const complete = { ...report, tags: { nofailover: false, failoverPriority: 0 } };
+  expect(parseNodeReport(nodeReportToItem(complete))).toMatchObject({ diskLow: true, failsafe: true });
+  const { disk_low: _low, failsafe: _failsafe, ...older } = nodeReportToItem(complete);
+  expect(parseNodeReport(older)).not.toHaveProperty('diskLow');
+});
