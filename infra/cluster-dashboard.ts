@@ -1,4 +1,4 @@
-/** One dashboard for all clusters: what is wrong now on top, then a row of each cluster's figures and its operations. */
+/** One dashboard for all clusters: the control plane's alarms on top, then of each cluster its alarms, its figures and its operations. */
 import { Duration } from 'aws-cdk-lib';
 import {
   type Alarm,
@@ -15,7 +15,7 @@ import { clusterMetric } from './cluster-alarms.ts';
 
 export interface ClusterDashboardProps {
   readonly name: string;
-  readonly clusters: readonly string[];
+  /** Of the control plane itself, on top. */
   readonly alarms: readonly Alarm[];
 }
 
@@ -31,14 +31,19 @@ export class ClusterDashboard extends Construct {
       dashboardName: props.name,
       defaultInterval: Duration.hours(3),
     });
-    this.dashboard.addWidgets(
-      new AlarmStatusWidget({ title: 'Alarms', width: 24, height: 4, alarms: [...props.alarms] }),
-    );
-    for (const cluster of props.clusters) {
-      this.dashboard.addWidgets(...health(cluster));
-      this.dashboard.addWidgets(...operations(cluster));
-    }
+    this.dashboard.addWidgets(alarmRow('Control plane: alarms', props.alarms));
   }
+
+  /** One cluster more, below the others. */
+  add(cluster: string, alarms: readonly Alarm[]): void {
+    this.dashboard.addWidgets(alarmRow(`${cluster}: alarms`, alarms));
+    this.dashboard.addWidgets(...health(cluster));
+    this.dashboard.addWidgets(...operations(cluster));
+  }
+}
+
+function alarmRow(title: string, alarms: readonly Alarm[]): AlarmStatusWidget {
+  return new AlarmStatusWidget({ title, width: 24, height: 3, alarms: [...alarms] });
 }
 
 function graph(title: string, width: number, left: IMetric[]): GraphWidget {

@@ -29,7 +29,7 @@ export class HostFault extends Construct {
     const { cluster, controlPlane, startAfterMinutes = 5 } = props;
     if (!Number.isInteger(startAfterMinutes) || startAfterMinutes < 1 || startAfterMinutes > 720)
       throw new Error(`startAfterMinutes was ${startAfterMinutes}; it takes a whole number from 1 to 720`);
-    const alarms = controlPlane.observability.byCluster[cluster];
+    const alarms = controlPlane.observability.alarmsOf(cluster);
     if (alarms === undefined)
       throw new Error(`cluster was "${cluster}"; it takes one whose alarms the control plane has`);
     const stops = [alarms.byName.NoPrimary, alarms.byName.SplitBrain];

@@ -14,6 +14,7 @@ import { ClusterAlarms, type ClusterAlarmsProps } from './cluster-alarms.ts';
 import { ClusterDashboard } from './cluster-dashboard.ts';
 
 export interface ObservabilityProps {
+  /** Watched from the beginning; more by `watch`. */
   readonly clusters: readonly string[];
   readonly machine: StateMachine;
   readonly sentinel: IFunction;
@@ -27,37 +28,52 @@ export interface ObservabilityProps {
 
 export class Observability extends Construct {
   readonly topic: Topic;
-  readonly byCluster: Readonly<Record<string, ClusterAlarms>>;
-  /** All of them. */
-  readonly alarms: readonly Alarm[];
+  readonly #props: ObservabilityProps;
+  readonly #dashboard: ClusterDashboard | null;
+  readonly #byCluster = new Map<string, ClusterAlarms>();
 
   constructor(scope: Construct, id: string, props: ObservabilityProps) {
     super(scope, id);
+    this.#props = props;
     const { topic } = new AlarmTopic(
       this,
       'Alarms',
       props.alarmSubscriptions === undefined ? {} : { subscriptions: props.alarmSubscriptions },
     );
     this.topic = topic;
-    this.byCluster = Object.fromEntries(
-      props.clusters.map((cluster) => [
-        cluster,
-        new ClusterAlarms(this, `Cluster-${cluster}`, { ...props.thresholds?.[cluster], cluster }),
-      ]),
-    );
-    const ofClusters = Object.values(this.byCluster).flatMap(({ byName }) => Object.values(byName));
-    this.alarms = [...ofClusters, ...this.#ofControlPlane(props)];
-    const action = new SnsAction(topic);
-    for (const alarm of this.alarms) {
+    const own = this.#ofControlPlane(props);
+    this.#tell(own);
+    this.#dashboard =
+      props.dashboard === false
+        ? null
+        : new ClusterDashboard(this, 'Overview', { name: Stack.of(this).stackName, alarms: own });
+    for (const cluster of props.clusters) this.watch(cluster);
+  }
+
+  /** The alarms of a cluster, made at the first call for it, with its place on the dashboard. */
+  watch(cluster: string): ClusterAlarms {
+    const known = this.#byCluster.get(cluster);
+    if (known !== undefined) return known;
+    const thresholds = this.#props.thresholds?.[cluster];
+    const made = new ClusterAlarms(this, `Cluster-${cluster}`, { ...thresholds, cluster });
+    const alarms = Object.values(made.byName);
+    this.#byCluster.set(cluster, made);
+    this.#tell(alarms);
+    this.#dashboard?.add(cluster, alarms);
+    return made;
+  }
+
+  /** Undefined: that cluster is not watched. */
+  alarmsOf(cluster: string): ClusterAlarms | undefined {
+    return this.#byCluster.get(cluster);
+  }
+
+  #tell(alarms: readonly Alarm[]): void {
+    const action = new SnsAction(this.topic);
+    for (const alarm of alarms) {
       alarm.addAlarmAction(action);
       alarm.addOkAction(action);
     }
-    if (props.dashboard !== false)
-      new ClusterDashboard(this, 'Overview', {
-        name: Stack.of(this).stackName,
-        clusters: props.clusters,
-        alarms: this.alarms,
-      });
   }
 
   #ofControlPlane({ machine, sentinel }: ObservabilityProps): readonly Alarm[] {

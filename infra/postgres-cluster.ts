@@ -81,6 +81,7 @@ export class PostgresCluster extends Construct {
       proxies,
       deletionProtection: plan.deletionProtection,
     });
+    controlPlane.observability.watch(cluster);
     this.#output(cluster, plan.ports);
   }
 
