@@ -10,6 +10,7 @@ import { addDownCommand } from './commands/down.ts';
 import { addDrillCommand, addDrillsCommand } from './commands/drill.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addHistoryCommand } from './commands/history.ts';
+import { addInitCommand } from './commands/init.ts';
 import { addLostWritesCommand } from './commands/lost-writes.ts';
 import { addFailoverCommand, addSwitchoverCommand } from './commands/operation.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -28,6 +29,7 @@ function createProgram(): Command {
   for (const add of [
     addUpCommand,
     addDownCommand,
+    addInitCommand,
     addStatusCommand,
     addSwitchoverCommand,
     addFailoverCommand,

@@ -9,6 +9,7 @@ import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
 import { describeMissing, findInstallation } from '../../adapters/postgres/find-installation.ts';
 import { findProxyPrograms } from '../../adapters/proxy/find-programs.ts';
+import { ensureClusterRecord } from '../../adapters/workflow/record-cluster.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import type { LatencyProfile } from '../aws/latency-profile.ts';
@@ -16,7 +17,6 @@ import { readStack, type Stack } from '../aws/template.ts';
 import type { UsageLine } from '../aws/usage-meter.ts';
 import { type Aws, isolatedGroupId, startAws } from './aws-services.ts';
 import { type Artifacts, ensureArtifacts } from './build-artifacts.ts';
-import { ensureClusterRecord } from './cluster-record.ts';
 import {
   CannotStart,
   type ClusterState,
@@ -78,6 +78,10 @@ export function createEmbeddedCluster(
     network: () => network,
     awsUsage: () => aws?.usage() ?? [],
     async up(signal) {
+      if (elsewhere !== null && file.hosts !== 'loopback')
+        throw new CannotStart(
+          `hosts of the driver ${file.hosts} cannot join a control plane elsewhere: use loopback`,
+        );
       const progress = (detail: string) => report.set({ detail });
       const programs = await findPrograms(file, progress);
       const artifacts = await ensureArtifacts(signal, progress);
@@ -171,10 +175,6 @@ interface Starting {
 
 async function start(starting: Starting): Promise<void> {
   const { folder, file, report, hosts, undo, state, artifacts, elsewhere, signal } = starting;
-  if (elsewhere !== null && file.hosts !== 'loopback')
-    throw new CannotStart(
-      `hosts of the driver ${file.hosts} cannot join a control plane elsewhere: use loopback`,
-    );
   const stack = readTheStack(artifacts.assembly);
   undo.push(() => removeNetwork(folder.path));
   undo.push(() => unmountVolumes(state.hostsFolder));

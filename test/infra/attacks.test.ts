@@ -32,6 +32,8 @@ afterAll(() => roles.remove());
 
 const ask = (role: string, request: IamRequest) => evaluateIam(roles.of(role), request);
 
+const emptyTag = { 'ec2:ResourceTag/leasehold:cluster': '', 'ssm:resourceTag/leasehold:cluster': '' };
+
 type Attack = readonly [sentence: string, by: readonly string[], request: () => IamRequest];
 
 const attacksOnItems: readonly Attack[] = [
@@ -165,6 +167,21 @@ const attacksOnHosts: readonly Attack[] = [
   ],
   ['a function runs a shell script', anyFunction, () => command('AWS-RunShellScript', host)],
   ['a function stops an instance without the tag', anyFunction, () => on('ec2:StopInstances', stranger)],
+  [
+    'a function stops an instance whose tag is empty',
+    anyFunction,
+    () => on('ec2:StopInstances', ec2('instance/i-2', emptyTag)),
+  ],
+  [
+    'a function commands an instance whose tag is empty',
+    anyFunction,
+    () => command(roles.document('RunAction'), ec2('instance/i-2', emptyTag)),
+  ],
+  [
+    'a function isolates an instance whose tag is empty',
+    anyFunction,
+    () => groups(ec2('instance/i-2', emptyTag)),
+  ],
   [
     'a function stops one with the tag and one without at once',
     anyFunction,

@@ -4,8 +4,8 @@ import { SendCommandCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
+import { ensureClusterRecord } from '../../adapters/workflow/record-cluster.ts';
 import { parseClusterFile } from '../../core/wire/parse-cluster-file.ts';
-import { ensureClusterRecord } from '../../local/runtime/cluster-record.ts';
 import { type ControlPlane, embeddedControlPlane } from '../support/embedded-control-plane.ts';
 import { until } from './fixtures/until.ts';
 

@@ -34,6 +34,7 @@ describe('the file of a control plane elsewhere', () => {
   test.each([
     ['awsEndpointUrl', { ...good, awsEndpointUrl: '127.0.0.1:4566' }],
     ['awsEndpointUrl', { ...good, awsEndpointUrl: 'http://' }],
+    ['awsEndpointUrl', { ...good, awsEndpointUrl: 'ftp://127.0.0.1:4566' }],
     ['tableName', { ...good, tableName: '' }],
     ['secretAccessKey', { ...good, secretAccessKey: undefined }],
     ['documents.fence', { ...good, documents: { runAction: 'RunAction' } }],

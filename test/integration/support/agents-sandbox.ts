@@ -20,12 +20,12 @@ import { type ClusterStore, createClusterStore } from '../../../adapters/aws/clu
 import { createDynamoClient } from '../../../adapters/aws/dynamo-client.ts';
 import { findInstallation } from '../../../adapters/postgres/find-installation.ts';
 import { listPids, processWorkingDirectory, sendSignal } from '../../../adapters/process.ts';
+import { newRecord } from '../../../adapters/workflow/record-cluster.ts';
 import { agentNodeOptions } from '../../../agent/node-options.ts';
 import { type ClusterRecord, type ClusterSpec, defaultSpec } from '../../../core/model/cluster-record.ts';
 import type { DatabaseHostConfig } from '../../../core/model/host-config.ts';
 import type { Lease } from '../../../core/model/lease.ts';
 import { bundleAgent } from '../../../local/runtime/bundle-agent.ts';
-import { newRecord } from '../../../local/runtime/cluster-record.ts';
 import { chooseFreePort } from '../../../local/runtime/free-ports.ts';
 import { unprivilegedUser } from '../../../local/runtime/unprivileged-user.ts';
 import { startTestTable, type TestTable } from '../../support/dynamo-table.ts';

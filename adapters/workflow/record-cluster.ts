@@ -4,32 +4,41 @@
  */
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
+import type { ClusterStore } from '../aws/cluster-store.ts';
 
 const maxAttempts = 20;
 
+export type Recorded = 'created' | 'changed' | 'as-it-was';
+
 /** Throws when the store does not answer, or others keep changing the record. */
-export async function ensureClusterRecord(store: ClusterStore, file: ClusterFile): Promise<void> {
+export async function ensureClusterRecord(
+  store: ClusterStore,
+  file: Pick<ClusterFile, 'cluster' | 'spec' | 'proxies'>,
+): Promise<Recorded> {
   for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
     const head = await store.readHead();
     if (head.kind !== 'ok') throw new Error(`DynamoDB: ${head.kind}: ${head.message}`);
     const { record } = head.value;
+    if (record !== null && isUpToDate(record, file)) return 'as-it-was';
     const done =
-      record === null ? await store.createRecord(newRecord(file)) : await bringUpToDate(store, record, file);
-    if (done.kind === 'ok') return;
+      record === null
+        ? await store.createRecord(newRecord(file))
+        : await store.updateRecord({ expect: { version: record.version }, set: specified(file) });
+    if (done.kind === 'ok') return record === null ? 'created' : 'changed';
     if (done.kind !== 'refused') throw new Error(`DynamoDB: ${done.kind}: ${done.message}`);
   }
   throw new Error('the cluster record is changed by others all the time');
 }
 
-async function bringUpToDate(store: ClusterStore, record: ClusterRecord, file: ClusterFile) {
-  const proxies = file.proxies.map(({ id }) => id);
-  if (isDeepStrictEqual(record.spec, file.spec) && isDeepStrictEqual([...record.proxies], proxies)) {
-    return { kind: 'ok' } as const;
-  }
-  return store.updateRecord({ expect: { version: record.version }, set: { spec: file.spec, proxies } });
+/** What of the record comes from the file. */
+function specified(file: Pick<ClusterFile, 'spec' | 'proxies'>) {
+  return { spec: file.spec, proxies: file.proxies.map(({ id }) => id) };
+}
+
+function isUpToDate(record: ClusterRecord, file: Pick<ClusterFile, 'spec' | 'proxies'>): boolean {
+  return isDeepStrictEqual({ spec: record.spec, proxies: [...record.proxies] }, specified(file));
 }
 
 /** The record of a cluster that nobody has bootstrapped yet; its uid is new. */
