@@ -1,7 +1,8 @@
 /** The agent as one folder that needs only Node: its bundle, and its scripts beside it. */
-import { cpSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { agentNodeOptions } from '../../agent/node-options.ts';
 import { checkout } from './build-artifacts.ts';
 
 /** Bundled as on EC2: one main program, and parts that are loaded when they are needed. */
@@ -31,4 +32,6 @@ export async function bundleAgent(folder: string): Promise<void> {
   for (const script of ['guard.sh', 'run-action.sh']) {
     cpSync(join(checkout, 'agent', script), join(folder, script));
   }
+  // For the command of a host, a line each; what starts agents here has them from the source.
+  writeFileSync(join(folder, 'node-options'), `${agentNodeOptions.join('\n')}\n`);
 }

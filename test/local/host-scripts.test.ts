@@ -223,6 +223,7 @@ test('the command takes the options of an action in any order, and refuses other
   program(join(root, 'bin/leasehold-agent'), [readFileSync(join(host, 'leasehold-agent'), 'utf8')]);
   program(join(root, 'agent/run-action.sh'), ['echo "$@"']);
   program(join(root, 'node/bin/node'), ['echo "$@"']);
+  writeFileSync(join(root, 'agent/node-options'), '--one=1\n--two\n');
   const said = async (...words: string[]) =>
     (await run(join(root, 'bin/leasehold-agent'), words)).output.trim();
   const control = join(folder, 'var/run/control');
@@ -232,7 +233,7 @@ test('the command takes the options of an action in any order, and refuses other
   expect(await said('run-action', '--action', 'x')).toContain('usage');
   expect(await said('run-action', '--operation', 'op', '--action', 'x', '--shell')).toContain('usage');
   expect(await said('fence', '--epoch', '7')).toBe(
-    `${join(root, 'agent/main.mjs')} fence --config /etc/leasehold/host.json --epoch 7`,
+    `--one=1 --two ${join(root, 'agent/main.mjs')} fence --config /etc/leasehold/host.json --epoch 7`,
   );
 });
 
