@@ -57,9 +57,15 @@ const managedByAws: Readonly<Record<string, readonly Statement[]>> = {
   ],
 };
 
+/** Of the control plane with one cluster whose hosts exist already. */
 export async function synthesiseRoles(): Promise<Roles> {
   const folder = mkdtempSync(join(tmpdir(), 'leasehold-roles-'));
-  const { folder: assemblyFolder, stackName } = await synthesise(folder);
+  const { folder: assembly, stackName } = await synthesise(folder);
+  return rolesIn(assembly, stackName, folder);
+}
+
+/** The roles of one stack of the assembly; `folder` is what `remove` removes. */
+export function rolesIn(assemblyFolder: string, stackName: string, folder: string): Roles {
   const stack = readStack({ assemblyFolder, stackName });
   const statements = statementsByRole(stack);
   const one = <T>(what: string, part: string, list: readonly T[], nameOf: (item: T) => string): T => {
