@@ -146,12 +146,33 @@ async function tryAgent(
     (pid) => /^\d+$/.test(pid) && isBelow(pid, join(root, 'var/lib/leasehold')),
   );
   say(`${left.length} processes are left on the data volume`);
-  return same && left.length === 0 ? 0 : 1;
+  if (!same || left.length > 0) return 1;
+
+  say('a proxy host in its place');
+  const data = userData(
+    readFileSync(
+      join(root, system('chroot', root, 'readlink', '/opt/leasehold/current'), '.sha256'),
+      'utf8',
+    ).trim(),
+    'proxy',
+  );
+  writeFileSync(join(root, 'root', 'user-data'), data, { mode: 0o700 });
+  const code = await inside('/root/user-data');
+  if (code !== 0) return code;
+  const proxy = startAgent();
+  await pause(8_000);
+  say('the doctor of a proxy host, whose cluster is down');
+  await inside('leasehold-agent', 'doctor');
+  proxy.child.kill('SIGUSR2');
+  await proxy.ended;
+  const proxies = readdirSync('/proc').filter((pid) => isBelow(pid, join(root, 'usr/sbin'), 'exe'));
+  say(`${proxies.length} proxy programs are left`);
+  return proxies.length === 0 ? 0 : 1;
 }
 
-function isBelow(pid: string, folder: string): boolean {
+function isBelow(pid: string, folder: string, what: 'cwd' | 'exe' = 'cwd'): boolean {
   try {
-    return readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+    return readlinkSync(`/proc/${pid}/${what}`).startsWith(folder);
   } catch {
     return false;
   }
@@ -167,10 +188,12 @@ async function until(seconds: number, isTrue: () => Promise<boolean>): Promise<v
   throw new Error(`not within ${seconds} s; the agent's log is var/log/trial-agent.log`);
 }
 
-function userData(sha256: string): string {
+function userData(sha256: string, role: 'database' | 'proxy' = 'database'): string {
+  const initScript = 'echo first primary';
+  const postgres = { major: 15, settings: { work_mem: '8MB' }, dataVolumeId: 'vol-0abc', initScript };
   return hostUserData({
-    role: 'database',
-    ...{ cluster: 'main', node: 'node-1', region, tableName },
+    role,
+    ...{ cluster: 'main', node: role === 'proxy' ? 'proxy-1' : 'node-1', region, tableName },
     stateMachineArn: `arn:aws:states:${region}:123456789012:stateMachine:Leasehold-failover`,
     secrets: { superuser: 'superuser', replication: 'replication', cluster: 'cluster' },
     artifact: { bucket: 'artifacts', key: 'agent.tar.gz', sha256 },
@@ -178,12 +201,7 @@ function userData(sha256: string): string {
       ...{ postgres: 25432, rest: 28008, wake: 28009, endpoint: 25000, pgbouncer: 26432 },
       ...{ primary: 25001, replicas: 25002 },
     },
-    postgres: {
-      major: 15,
-      settings: { work_mem: '8MB' },
-      dataVolumeId: 'vol-0abc',
-      initScript: 'echo first primary',
-    },
+    ...(role === 'proxy' ? { poolSize: 20 } : { postgres }),
   });
 }
 
