@@ -267,6 +267,30 @@ describe('a request that makes no sense is refused by the name of the prop', () 
     await expect(templates.cluster(props)).rejects.toThrow(message);
   });
 
+  test('a VPC that lacks a zone or its route tables, or is mixed with what a new one takes', async () => {
+    const { Vpc } = await import('aws-cdk-lib/aws-ec2');
+    const { Stack } = await import('aws-cdk-lib');
+    const vpc = (zones: readonly string[], routeTables: readonly string[]) =>
+      Vpc.fromVpcAttributes(new Stack(), 'Vpc', {
+        vpcId: 'vpc-0123456789abcdef0',
+        availabilityZones: [...zones],
+        privateSubnetIds: zones.map((zone) => `subnet-${zone}`),
+        ...(routeTables.length === 0 ? {} : { privateSubnetRouteTableIds: [...routeTables] }),
+      });
+    const made = (props: Omit<Props, 'cluster'>) => templates.cluster({ cluster: 'main', ...props });
+    const three = ['a', 'b', 'c'];
+    await expect(made({ vpc: vpc(['a', 'b'], ['r', 's']) })).rejects.toThrow(/in 2 zones.*at least 3 zones/);
+    await expect(made({ vpc: vpc(three, []) })).rejects.toThrow(
+      /subnet-a without a route table.*gatewayEndpoints/,
+    );
+    await expect(made({ vpc: vpc(three, three), cidr: '10.0.0.0/16' })).rejects.toThrow(
+      /cidr was "10.0.0.0\/16"/,
+    );
+    await expect(made({ vpcSubnets: {} })).rejects.toThrow(/vpcSubnets .*nothing without `vpc`/);
+    const instances = await made({ vpc: vpc(three, []), gatewayEndpoints: false });
+    expect(instances.ofType('AWS::EC2::VPCEndpoint')).toEqual([]);
+  });
+
   test('an agent that is not there, or is not what it was', async () => {
     const { agentArtifact } = await import('../../infra/agent-artifact.ts');
     expect(() => agentArtifact(undefined)).toThrow(/agent was absent/);
@@ -276,6 +300,23 @@ describe('a request that makes no sense is refused by the name of the prop', () 
       templates.of((app, bundles, agent) => wholeCluster(app, bundles, { ...agent, sha256: '00' })),
     ).rejects.toThrow(/agent.sha256 was "00"/);
   });
+});
+
+test('the table of a control plane can be made to go with its stack, if somebody says so', async () => {
+  const { RemovalPolicy, Stack } = await import('aws-cdk-lib');
+  const { LeaseholdControlPlane } = await import('../../infra/control-plane.ts');
+  const template = await templates.of((app, bundles) => {
+    const stack = new Stack(app, 'Trial');
+    const props = { clusters: [], bundles, deletionProtection: false, removalPolicy: RemovalPolicy.DESTROY };
+    new LeaseholdControlPlane(stack, 'ControlPlane', props);
+    return stack;
+  });
+  const { whole: table, properties } = template.one('AWS::DynamoDB::GlobalTable');
+  expect(table).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
+  expect(properties['Replicas']).toMatchObject([{ DeletionProtectionEnabled: false }]);
+  const kept = whole.one('AWS::DynamoDB::GlobalTable');
+  expect(kept.whole).toMatchObject({ DeletionPolicy: 'Retain' });
+  expect(kept.properties['Replicas']).toMatchObject([{ DeletionProtectionEnabled: true }]);
 });
 
 test('what it consists of, and what stays when it is deleted', async () => {
