@@ -70,10 +70,13 @@ async function configure(options: {
 
 class UsageError extends Error {}
 
+/** Throws UsageError for what is missing or wrong: trying again mends neither. A disk that does not answer is another matter. */
 function readConfig(path: string): HostConfig {
   try {
     return parseHostConfig(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== undefined && !['ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR'].includes(code)) throw error;
     throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

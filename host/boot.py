@@ -133,6 +133,8 @@ def unpack(archive, sha256):
             raise Failed("the artifact's VERSION is %r" % version)
         (draft / ".sha256").write_text(sha256 + "\n")
         draft.chmod(0o755)
+        # On disk before it has its name: what is there by that name counts as whole.
+        os.sync()
         folder = OPT / version
         # The same version packed anew: out of the way at once, for an agent may run from it.
         if folder.exists():

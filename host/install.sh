@@ -163,6 +163,10 @@ make_user() {
 make_folders() {
   mkdir -p -- "$folder" && chown 0:0 -- "$folder" && chmod 755 -- "$folder" || fail "$folder could not be made"
   [[ $role == database ]] || return 0
+  local owner
+  if owner=$(stat -c %u -- "$folder/data/pgdata" 2>/dev/null) && [[ $owner != "$(id -u -- "$user")" ]]; then
+    fail "$folder/data/pgdata belongs to the user $owner, and $user is $(id -u -- "$user") here: make them one (usermod -u), or chown -R it"
+  fi
   mkdir -p -- "$folder/data" && chown "$user:" -- "$folder/data" && chmod 755 -- "$folder/data" || fail "$folder/data could not be made"
 }
 

@@ -39,6 +39,7 @@ switch_to() { # the units belong to the version
     [[ -e $units/${unit##*/} || ${unit##*/} == leasehold-agent.service ]] || continue
     cp -- "$unit" "$units/${unit##*/}.new" && mv -- "$units/${unit##*/}.new" "$units/${unit##*/}" || return 1
   done
+  sync -f -- "$opt" "$units" || return 1
   ln -sfn -- "$1" "$opt/current.new" && mv -T -- "$opt/current.new" "$opt/current" || return 1
   systemctl daemon-reload && systemctl restart leasehold-agent.service
 }

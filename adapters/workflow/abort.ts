@@ -59,8 +59,10 @@ export async function abortOperation(deps: WorkflowDeps, input: AbortInput): Pro
   const lease = stillHeld ? await takeBackStop(deps, store, plan) : first.lease;
   const { verdict, reason } = judge(input, plan, lease);
   if (verdict === 'forward' || verdict === 'fail-over') {
-    deps.log('warn', 'the operation goes on', { operation: plan.operation, verdict, reason });
-    return { verdict, reason, plan: verdict === 'forward' ? null : await replan(store, plan) };
+    const next = verdict === 'fail-over' ? await replan(store, plan) : null;
+    const goesOn = next === null ? 'forward' : verdict;
+    deps.log('warn', 'the operation goes on', { operation: plan.operation, verdict: goesOn, reason });
+    return { verdict: goesOn, reason, plan: next };
   }
   const undone = isHeldByOld(lease, plan) ? await rollBack(deps, store, plan) : null;
   await closeOperation(deps, store, {
@@ -75,12 +77,14 @@ export async function abortOperation(deps: WorkflowDeps, input: AbortInput): Pro
   return { verdict, reason, plan: null };
 }
 
-async function replan(store: ClusterStore, plan: OperationPlan): Promise<OperationPlan> {
+/** Null: meanwhile a node has taken the lease, perhaps one that was given up as failed. It is waited for, and never fenced as an old primary. */
+async function replan(store: ClusterStore, plan: OperationPlan): Promise<OperationPlan | null> {
   const [head, nodes, proxies] = await Promise.all([
     readCurrent(store, plan.operation),
     store.readNodes(),
     store.readProxies(),
   ]);
+  if (head.lease.state === 'held' && head.lease.epoch > plan.epoch) return null;
   return planFailoverAnew(plan, { ...head, reports: need(nodes), proxies: need(proxies) });
 }
 

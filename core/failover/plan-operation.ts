@@ -91,6 +91,8 @@ export interface PlanView {
 export const handoverLagBytes = 1024 * 1024;
 const handoverMs = 25_000;
 /** In a hand-over the target is armed first, and waits for as long as the old primary's stop may take. */
+/** Nobody is writable while a plan made anew asks: a standby that does not answer within this is done without. */
+const anewAnswerMs = 5_000;
 const promoteMs = { handover: 60_000, failover: 30_000 } as const;
 const fenceSeconds = 330;
 const rounds = 3;
@@ -158,7 +160,7 @@ export type PlanScene = Pick<PlanView, 'record' | 'lease' | 'reports' | 'proxies
 export function planFailoverAnew(plan: OperationPlan, scene: PlanScene): OperationPlan {
   const { lease } = scene;
   const replans = plan.replans + 1;
-  const catchup = lease.state === 'held' ? pauses(scene) : failoverCatchup(scene);
+  const catchup = lease.state === 'held' ? pauses(scene) : failoverCatchup(scene, anewAnswerMs);
   return {
     ...plan,
     path: 'failover',
@@ -287,9 +289,9 @@ function spared(view: PlanView, target: NodeId): readonly NodeId[] {
 }
 
 /** Every standby is asked; the slowest answer delays the failover, so the limit is short. */
-function failoverCatchup(scene: PlanScene): readonly ActionOrder[] {
+function failoverCatchup(scene: PlanScene, mostMs = Number.POSITIVE_INFINITY): readonly ActionOrder[] {
   const { lease, reports } = scene;
-  const limitMs = Math.max(2_000, lease.ttlMs);
+  const limitMs = Math.min(Math.max(2_000, lease.ttlMs), mostMs);
   const at = { epoch: lease.epoch, reports };
   return [...standbysOf(scene).map((node) => order(node, 'end-receiver', {}, at, limitMs)), ...pauses(scene)];
 }

@@ -1,4 +1,4 @@
-/** What an agent tells systemd, and when: nothing outside systemd, READY once, and a word at a third of the unit's time-out. */
+/** What an agent tells systemd, and when: nothing outside systemd, READY until it was heard, and a word at a third of the unit's time-out. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { tellServiceManager } from '../../agent/service-manager.ts';
 
@@ -7,16 +7,17 @@ afterEach(() => void vi.useRealTimers());
 
 function bench(
   environment: Record<string, string>,
-  answer: (word: string) => Promise<string | null> = async () => null,
+  answer: (nth: number) => Promise<string | null> = async () => null,
 ) {
   const told: string[] = [];
   const warned: unknown[] = [];
   const stop = tellServiceManager({
     environment,
     log: (_level, _message, fields) => warned.push(fields['error']),
-    notify: (_socket, [word = '']) => {
+    notify: (_socket, words) => {
+      const word = words.filter((one) => !one.startsWith('--status')).join(' ');
       told.push(word);
-      return answer(word);
+      return answer(told.length);
     },
   });
   return { told, warned, stop };
@@ -31,7 +32,7 @@ test('outside systemd nothing is told', async () => {
 test('it says that it is up, then that it lives at a third of the time-out, until it is stopped', async () => {
   const { told, stop } = bench({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' });
   await vi.advanceTimersByTimeAsync(29_000);
-  expect(told).toEqual(['--ready', 'WATCHDOG=1', 'WATCHDOG=1']);
+  expect(told).toEqual(Array(3).fill('--ready WATCHDOG=1'));
   stop();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(told).toHaveLength(3);
@@ -43,14 +44,27 @@ test('without a watchdog it only says that it is up', async () => {
   expect(told).toEqual(['--ready']);
 });
 
-test('a word that hangs is not followed by others, and one that failed is logged and the next one sent', async () => {
-  const hangs = (word: string) =>
-    word === '--ready' ? Promise.resolve(null) : new Promise<null>(() => undefined);
-  const hanging = bench({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' }, hangs);
+test('READY that was not heard is said again each second: a unit that waits for it would be started anew', async () => {
+  const failing = bench({ NOTIFY_SOCKET: '/run/x' }, async (nth) => (nth < 4 ? 'not-started' : null));
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(hanging.told).toEqual(['--ready', 'WATCHDOG=1']);
-  const failing = bench({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' }, async () => 'not-started');
-  await vi.advanceTimersByTimeAsync(11_000);
-  expect(failing.told).toEqual(['--ready', 'WATCHDOG=1']);
-  expect(failing.warned).toEqual(['not-started', 'not-started']);
+  expect(failing.told).toEqual(Array(4).fill('--ready'));
+  expect(failing.warned).toEqual(Array(3).fill('not-started'));
+});
+
+test('a word that hangs is not waited for, and none is sent beside it before it is given up', async () => {
+  const hangs = (nth: number) => (nth === 2 ? new Promise<null>(() => undefined) : Promise.resolve(null));
+  const hanging = bench({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '30000000' }, hangs);
+  await vi.advanceTimersByTimeAsync(14_000);
+  expect(hanging.told).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(hanging.told).toHaveLength(3);
+  expect(hanging.warned).toEqual(['no answer']);
+});
+
+test('a word that fails is an error in the log, not of the agent', async () => {
+  const { warned } = bench({ NOTIFY_SOCKET: '/run/x' }, (nth) =>
+    nth === 1 ? Promise.reject(new Error('EAGAIN')) : Promise.resolve(null),
+  );
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(warned).toEqual(['Error: EAGAIN']);
 });

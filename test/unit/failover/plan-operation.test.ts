@@ -226,6 +226,9 @@ describe('a failover', () => {
     const second = planFailoverAnew(first, fenced);
     expect(shown(second)).toEqual(['end-receiver@b', 'end-receiver@c', 'pause@p']);
     expect(standbysWereNotAsked(second, fenced)).toBe(false);
+    // Nobody is writable then, however long the lease lived.
+    const long = planFailoverAnew(first, { ...fenced, lease: { ...fenced.lease, ttlMs: 60_000 } });
+    for (const { timeoutMs } of long.catchup) expect(timeoutMs).toBeLessThanOrEqual(5_000);
     expect(standbysWereNotAsked(first, { ...fenced, record: { ...record, members: ['a'] } })).toBe(false);
   });
 });

@@ -110,6 +110,21 @@ test.each(cases)('with the lease %s', async (_what, lease, over, verdict) => {
   expect(result.plan === null).toBe(verdict !== 'fail-over');
 });
 
+test('a node that takes the lease while the plan is made anew is waited for, and not fenced as an old primary', async () => {
+  const bench = given({ state: 'sealed' });
+  const store = bench.deps.storeOf('main');
+  let reads = 0;
+  const late: typeof store.readHead = (options) => {
+    reads += 1;
+    const { lease } = bench.table;
+    if (reads === 2 && lease !== null)
+      bench.table.lease = { ...lease, state: 'held', holder: 'node2', epoch: lease.epoch + 1 };
+    return store.readHead(options);
+  };
+  const deps = { ...bench.deps, storeOf: () => ({ ...store, readHead: late }) };
+  expect(await abortOperation(deps, input)).toMatchObject({ verdict: 'forward', plan: null });
+});
+
 test('an operation whose place was taken is not closed for the other', async () => {
   const bench = given({});
   const other = { id: 'u1-e3-a9', kind: 'failover', executionArn: 'arn:y' } as const;
