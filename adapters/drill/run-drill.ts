@@ -62,7 +62,7 @@ export type DrillRun =
   | { readonly kind: 'ended'; readonly drill: Drill };
 
 /** Hosts report every ten seconds: within this long each has, or is silent. */
-const reportsLimitMs = 25_000;
+const reportsLimitMs = 15_000;
 const lookEveryMs = 1_000;
 /** So long the canary writes before the operation: connections are made, and it is seen to work. */
 const warmUpMs = 2_000;
