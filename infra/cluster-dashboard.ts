@@ -65,13 +65,14 @@ function health(cluster: string): GraphWidget[] {
 
 function operations(cluster: string): (GraphWidget | SingleValueWidget)[] {
   const sum = (name: MetricName) => clusterMetric(cluster, name, 'Sum');
+  const aDay = (name: MetricName) => sum(name).with({ period: day });
   const rate = new MathExpression({
     label: 'succeeded (%)',
     expression: '100 * FILL(good, 0) / (FILL(good, 0) + FILL(aborted, 0) + FILL(failed, 0))',
     usingMetrics: {
-      good: sum('OperationSucceeded'),
-      aborted: sum('OperationAborted'),
-      failed: sum('OperationFailed'),
+      good: aDay('OperationSucceeded'),
+      aborted: aDay('OperationAborted'),
+      failed: aDay('OperationFailed'),
     },
     period: day,
   });
