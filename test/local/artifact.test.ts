@@ -53,9 +53,9 @@ test('every file is as the sums say, and programs alone are executable', () => {
 
 test('its command runs the agent that is in it, found through a link', () => {
   execFileSync('ln', ['-s', inIt('bin/leasehold-agent'), join(folder, 'leasehold-agent')]);
+  let config = join(folder, 'none.json');
   const run = (...words: string[]) => {
     try {
-      const config = join(folder, 'none.json');
       const env = { PATH: process.env['PATH'], LEASEHOLD_CONFIG: config };
       return execFileSync(join(folder, 'leasehold-agent'), words, { env, encoding: 'utf8', stdio: 'pipe' });
     } catch (error) {
@@ -66,4 +66,7 @@ test('its command runs the agent that is in it, found through a link', () => {
   expect(run('version')).toBe(`${written.version}\n`);
   expect(run('doctor')).toMatch(/^2: leasehold-agent: \S+none\.json: ENOENT/);
   expect(run('nonsense')).toMatch(/^2: /);
+  // A disk that does not answer is no wrong configuration, after which systemd would not start the agent again.
+  config = '/proc/self/mem';
+  expect(run('doctor')).toMatch(/^1: leasehold-agent: EIO/);
 });

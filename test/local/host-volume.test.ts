@@ -146,3 +146,17 @@ test('something else mounted there is refused', async () => {
   expect(code).toBe(1);
   expect(output).toContain('something else than vol-0abc is mounted');
 });
+
+test('data of another user number than the one that PostgreSQL gets here is refused', async () => {
+  const folders = (user: string) =>
+    mountVolume(`mount_volume() {
+      user=${user}; role=database
+      mkdir -p -- "$folder/data/pgdata"
+      chown() { :; }
+      make_folders
+    }`);
+  const other = await folders('$([[ $(id -u) == 0 ]] && echo nobody || echo root)');
+  expect(other.code).toBe(1);
+  expect(other.output).toMatch(/pgdata belongs to the user \d+, and \w+ is \d+ here/);
+  expect((await folders('$(id -un)')).code).toBe(0);
+});
