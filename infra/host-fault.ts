@@ -9,7 +9,7 @@ import { CfnExperimentTemplate } from 'aws-cdk-lib/aws-fis';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { LeaseholdControlPlane } from './control-plane.ts';
-import { clusterTag, instanceArns } from './names.ts';
+import { arnInFinding, clusterTag, instanceArns } from './names.ts';
 
 /** On the instance that is to be stopped, with this value; taken away again after the drill. */
 export const faultTag = { key: 'leasehold:fault', value: 'stop' } as const;
@@ -94,7 +94,7 @@ export class HostFault extends Construct {
     );
     Validations.of(role).acknowledge(
       {
-        id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:instance/*]',
+        id: `AwsSolutions-IAM5[Resource::${arnInFinding(this, instanceArns(this))}]`,
         reason: 'Hosts come and go: conditions on two tags say which.',
       },
       {

@@ -2,7 +2,7 @@
  * Names that two resources must agree on before either exists: the state machine runs the functions, and the functions start
  * and answer the state machine, so its ARN is built from its name and nothing in the template is circular.
  */
-import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { ArnFormat, Stack, Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 
 export const stackName = 'Leasehold';
@@ -47,4 +47,13 @@ export function securityGroupArns(scope: Construct): string {
 /** Every EC2 instance of the account; each statement that has it asks for the cluster's tag too. */
 export function instanceArns(scope: Construct): string {
   return Stack.of(scope).formatArn({ service: 'ec2', resource: 'instance', resourceName: '*' });
+}
+
+/** An ARN as cdk-nag's findings have it: what only the deployment knows, in a stack for any account or region, between angles. */
+export function arnInFinding(scope: Construct, arn: string): string {
+  const { partition, region, account } = Stack.of(scope);
+  return arn
+    .replaceAll(partition, Token.isUnresolved(partition) ? '<AWS::Partition>' : partition)
+    .replaceAll(region, Token.isUnresolved(region) ? '<AWS::Region>' : region)
+    .replaceAll(account, Token.isUnresolved(account) ? '<AWS::AccountId>' : account);
 }

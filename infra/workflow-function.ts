@@ -14,7 +14,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { type FunctionName, stateMachineName } from './names.ts';
+import { arnInFinding, executionArns, type FunctionName, instanceArns, securityGroupArns } from './names.ts';
 
 export interface WorkflowFunctionProps {
   readonly name: FunctionName | 'drill';
@@ -70,7 +70,7 @@ export class WorkflowFunction extends Construct {
       environment: { ...props.environment, NODE_OPTIONS: '--enable-source-maps' },
       ...networkOf(props),
     });
-    const here = '<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>';
+    const resource = (arn: string) => `AwsSolutions-IAM5[Resource::${arnInFinding(this, arn)}]`;
     Validations.of(this.role).acknowledge(
       {
         id: 'AwsSolutions-IAM5[Resource::*]',
@@ -78,16 +78,16 @@ export class WorkflowFunction extends Construct {
           'X-Ray takes segments, Run Command gives invocations, EC2 describes instances and Lambda makes network interfaces under no narrower resource.',
       },
       {
-        id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:instance/*]',
+        id: resource(instanceArns(this)),
         reason: "Hosts come and go: a condition on the cluster's tag says which.",
       },
       {
-        id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group/*]',
+        id: resource(securityGroupArns(this)),
         reason:
           "The group for isolated hosts is the operator's: a condition on the cluster's tag says which.",
       },
       {
-        id: `AwsSolutions-IAM5[Resource::arn:${here}:execution:${stateMachineName(this)}:*]`,
+        id: resource(executionArns(this)),
         reason: 'Executions of this one state machine; their names are not known beforehand.',
       },
     );

@@ -29,6 +29,7 @@ export function ok<T>(value: T): Ok<T> {
   return { kind: 'ok', value };
 }
 
+/** DynamoDB's "not now, and not written": too many requests, or one from another region for the same item. */
 const throttling = new Set([
   'ProvisionedThroughputExceededException',
   'RequestLimitExceeded',
@@ -37,6 +38,7 @@ const throttling = new Set([
   'ThrottledException',
   'TooManyRequestsException',
   'LimitExceededException',
+  'ReplicatedWriteConflictException',
 ]);
 
 const denial = new Set([

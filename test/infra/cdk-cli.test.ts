@@ -52,6 +52,7 @@ test.each([
   ['whole-cluster', 'Leasehold', 'AWS::EC2::Instance', 5],
   ['existing-vpc', 'Orders', 'AWS::EC2::Instance', 5],
   ['existing-hosts', 'Leasehold', 'AWS::IAM::InstanceProfile', 4],
+  ['three-regions', 'Leasehold', 'AWS::DynamoDB::GlobalTable', 1],
 ])('the example %s is synthesised as its comment says', async (example, stackName, type, count) => {
   const agent = join(folder, 'agent.tar.gz');
   writeFileSync(agent, 'of no interest here');

@@ -11,6 +11,7 @@ import { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { afterAll, expect, test } from 'vitest';
 import { existingHosts } from '../../examples/existing-hosts/app.ts';
 import { existingVpc } from '../../examples/existing-vpc/app.ts';
+import { threeRegions } from '../../examples/three-regions/app.ts';
 import { wholeCluster } from '../../examples/whole-cluster/app.ts';
 import { agentArtifact } from '../../infra/agent-artifact.ts';
 import { bundleFunctions } from '../../infra/bundle-functions.ts';
@@ -49,6 +50,7 @@ const examples: Readonly<Record<string, (app: App) => unknown>> = {
   'whole-cluster': (app) => wholeCluster(app, bundles, agent),
   'existing-vpc': (app) => existingVpc(app, bundles, agent),
   'existing-hosts': (app) => existingHosts(app, bundles),
+  'three-regions': (app) => threeRegions(app, bundles),
 };
 
 test.each(Object.keys(examples))(

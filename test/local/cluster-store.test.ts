@@ -181,6 +181,7 @@ describe('when the service does not answer as it should', () => {
     [503, 'Whatever', 'unreachable', 1],
     [400, 'ThrottlingException', 'throttled', 3],
     [400, 'ProvisionedThroughputExceededException', 'throttled', 3],
+    [400, 'ReplicatedWriteConflictException', 'throttled', 3],
     [400, 'AccessDeniedException', 'denied', 1],
     [400, 'ExpiredTokenException', 'denied', 1],
     [400, 'ConditionalCheckFailedException', 'refused', 1],

@@ -1,7 +1,6 @@
 /**
  * All clusters of a table, from the sparse index that the stack declares: records alone have a `uid`.
  */
-import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
 import { PutCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
@@ -16,32 +15,8 @@ let server: TestTable;
 let client: ReturnType<typeof createDynamoClient>;
 
 beforeAll(async () => {
-  server = await startTestTable();
+  server = await startTestTable(tableName, { index: clustersIndex });
   client = createDynamoClient(server.config);
-  const admin = new DynamoDBClient(server.config);
-  await admin.send(
-    new CreateTableCommand({
-      TableName: tableName,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: ['pk', 'sk', 'uid'].map((AttributeName) => ({
-        AttributeName,
-        AttributeType: 'S',
-      })),
-      KeySchema: [
-        { AttributeName: 'pk', KeyType: 'HASH' },
-        { AttributeName: 'sk', KeyType: 'RANGE' },
-      ],
-      GlobalSecondaryIndexes: [
-        {
-          IndexName: clustersIndex,
-          KeySchema: [{ AttributeName: 'uid', KeyType: 'HASH' }],
-          Projection: { ProjectionType: 'KEYS_ONLY' },
-        },
-      ],
-    }),
-  );
-  await waitUntilTableExists({ client: admin, maxWaitTime: 10, minDelay: 0.05 }, { TableName: tableName });
-  admin.destroy();
 });
 
 afterAll(async () => {

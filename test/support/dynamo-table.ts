@@ -1,4 +1,4 @@
-/** A DynamoDB of one's own, in memory and in this process, with Leasehold's table. */
+/** A DynamoDB of one's own, in memory and in this process, with Leasehold's table, and its index of clusters where it is asked for. */
 import type { AddressInfo } from 'node:net';
 import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
@@ -13,7 +13,10 @@ export interface TestTable {
 /** More than any request takes in memory. */
 const answeringMs = 150;
 
-export async function startTestTable(tableName = 'leasehold'): Promise<TestTable> {
+export async function startTestTable(
+  tableName = 'leasehold',
+  { index }: { readonly index?: string } = {},
+): Promise<TestTable> {
   const server = dynalite({ createTableMs: 0 });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -30,14 +33,15 @@ export async function startTestTable(tableName = 'leasehold'): Promise<TestTable
     new CreateTableCommand({
       TableName: tableName,
       BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [
-        { AttributeName: 'pk', AttributeType: 'S' },
-        { AttributeName: 'sk', AttributeType: 'S' },
-      ],
+      AttributeDefinitions: ['pk', 'sk', ...(index === undefined ? [] : ['uid'])].map((AttributeName) => ({
+        AttributeName,
+        AttributeType: 'S',
+      })),
       KeySchema: [
         { AttributeName: 'pk', KeyType: 'HASH' },
         { AttributeName: 'sk', KeyType: 'RANGE' },
       ],
+      ...(index === undefined ? {} : { GlobalSecondaryIndexes: [ofClusters(index)] }),
     }),
   );
   await waitUntilTableExists({ client: admin, maxWaitTime: 10, minDelay: 0.05 }, { TableName: tableName });
@@ -53,5 +57,14 @@ export async function startTestTable(tableName = 'leasehold'): Promise<TestTable
       await new Promise((resolve) => setTimeout(resolve, answeringMs));
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
+  };
+}
+
+/** Sparse: only records have a `uid`. */
+function ofClusters(IndexName: string) {
+  return {
+    IndexName,
+    KeySchema: [{ AttributeName: 'uid', KeyType: 'HASH' as const }],
+    Projection: { ProjectionType: 'KEYS_ONLY' as const },
   };
 }
