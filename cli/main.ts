@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InvalidInput } from '../core/wire/fields.ts';
 import { CliError } from './cli-error.ts';
+import { addAuthoritiesCommand } from './commands/authorities.ts';
 import { addDownCommand } from './commands/down.ts';
 import { addDrillCommand, addDrillsCommand } from './commands/drill.ts';
 import { addEventsCommand } from './commands/events.ts';
@@ -39,6 +40,7 @@ function createProgram(): Command {
     addLostWritesCommand,
     addDrillCommand,
     addDrillsCommand,
+    addAuthoritiesCommand,
   ]) {
     add(program);
   }

@@ -68,6 +68,7 @@ export class LeaseholdControlPlane extends Construct {
       ...props,
       machine: this.machine,
       sentinel: this.functions.byName.sentinel.lambda,
+      certify: this.functions.byName.certify.lambda,
     });
   }
 
@@ -78,6 +79,12 @@ export class LeaseholdControlPlane extends Construct {
       schedule: Schedule.rate(Duration.minutes(1)),
       // A minute that is missed is made up for by the next.
       targets: [new LambdaFunction(lambda, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
+    });
+    const certify = this.functions.byName.certify.lambda;
+    new Rule(this, 'CertifySchedule', {
+      description: "Signs hosts' certificates",
+      schedule: Schedule.rate(Duration.minutes(1)),
+      targets: [new LambdaFunction(certify, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],
     });
   }
 }

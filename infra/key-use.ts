@@ -27,6 +27,11 @@ export function throughSecrets(key: IKey): PolicyStatement {
   return through('secretsmanager', key, ['kms:Decrypt'], 'KeyOfTheSecrets');
 }
 
+/** What making and changing a secret takes besides. */
+export function writeThroughSecrets(key: IKey): PolicyStatement {
+  return through('secretsmanager', key, ['kms:Decrypt', 'kms:GenerateDataKey'], 'KeyOfTheAuthorities');
+}
+
 /** Lets CloudWatch encrypt this account's log groups, and Step Functions' log delivery write to them. */
 export function letLogsUse(key: IKey, scope: Construct): void {
   const logGroups = Stack.of(scope).formatArn({ service: 'logs', resource: '*' });

@@ -7,8 +7,17 @@ import type { Construct } from 'constructs';
 
 export const stackName = 'Leasehold';
 export const clusterTag = 'leasehold:cluster';
-/** The steps of the workflow, and the sentinel. */
-export const functionNames = ['begin', 'order', 'demote', 'choose', 'finish', 'abort', 'sentinel'] as const;
+/** The steps of the workflow, the sentinel, and who signs certificates. */
+export const functionNames = [
+  'begin',
+  'order',
+  'demote',
+  'choose',
+  'finish',
+  'abort',
+  'sentinel',
+  'certify',
+] as const;
 export type FunctionName = (typeof functionNames)[number];
 
 /** `orders-eu` as `OrdersEu`, for the ids of a cluster's outputs. */
@@ -56,4 +65,19 @@ export function arnInFinding(scope: Construct, arn: string): string {
     .replaceAll(partition, Token.isUnresolved(partition) ? '<AWS::Partition>' : partition)
     .replaceAll(region, Token.isUnresolved(region) ? '<AWS::Region>' : region)
     .replaceAll(account, Token.isUnresolved(account) ? '<AWS::AccountId>' : account);
+}
+
+/** What comes before a cluster's name in the name of its authorities' secret. */
+export function authorityPrefix(scope: Construct): string {
+  return `${Stack.of(scope).stackName}-authority/`;
+}
+
+/** The authorities' secrets of all clusters: Secrets Manager adds six characters to a name. */
+export function authoritySecretArns(scope: Construct): string {
+  return Stack.of(scope).formatArn({
+    service: 'secretsmanager',
+    resource: 'secret',
+    resourceName: `${authorityPrefix(scope)}*`,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
 }

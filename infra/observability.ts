@@ -18,6 +18,7 @@ export interface ObservabilityProps {
   readonly clusters: readonly string[];
   readonly machine: StateMachine;
   readonly sentinel: IFunction;
+  readonly certify: IFunction;
   /** Who hears of alarms; left out: nobody, they are seen in CloudWatch. */
   readonly alarmSubscriptions?: readonly ITopicSubscription[];
   /** By cluster, other thresholds than the usual ones. */
@@ -76,7 +77,7 @@ export class Observability extends Construct {
     }
   }
 
-  #ofControlPlane({ machine, sentinel }: ObservabilityProps): readonly Alarm[] {
+  #ofControlPlane({ machine, sentinel, certify }: ObservabilityProps): readonly Alarm[] {
     const once = {
       threshold: 1,
       evaluationPeriods: 1,
@@ -91,6 +92,13 @@ export class Observability extends Construct {
         alarmDescription:
           'The sentinel could not look after every cluster for three minutes. See docs/runbook/sentinel-failing.md',
         metric: sentinel.metricErrors({ period }),
+      }),
+      new Alarm(this, 'CertificatesFail', {
+        ...once,
+        evaluationPeriods: 15,
+        alarmDescription:
+          'For a quarter of an hour certificates could not be signed, or one is about to expire. See docs/runbook/certificates-failing.md',
+        metric: certify.metricErrors({ period }),
       }),
       new Alarm(this, 'OperationFails', {
         ...once,

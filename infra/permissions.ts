@@ -12,8 +12,15 @@ import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { CfnDocument } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
-import { throughSecrets, throughTheTable } from './key-use.ts';
-import { clusterTag, executionArns, instanceArns, securityGroupArns, stateMachineArn } from './names.ts';
+import { throughSecrets, throughTheTable, writeThroughSecrets } from './key-use.ts';
+import {
+  authoritySecretArns,
+  clusterTag,
+  executionArns,
+  instanceArns,
+  securityGroupArns,
+  stateMachineArn,
+} from './names.ts';
 
 /** What a host fetches when it boots. */
 export interface BootReads {
@@ -45,10 +52,62 @@ export function workflowTable(table: ITableV2, tableKey?: IKey): PolicyStatement
       actions: writes,
       resources: [table.tableArn],
       conditions: {
-        'ForAnyValue:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#nodes', 'cluster#*#proxies'] },
+        'ForAnyValue:StringLike': {
+          'dynamodb:LeadingKeys': [
+            'cluster#*#nodes',
+            'cluster#*#proxies',
+            'cluster#*#database-requests',
+            'cluster#*#proxy-requests',
+            'cluster#*#certificates',
+          ],
+        },
       },
     }),
     ...throughTheTable(tableKey),
+  ];
+}
+
+/**
+ * Reads what hosts ask and say of themselves, writes certificates and nothing else, and keeps the authorities' private keys, which no
+ * other role of ours can read. `key` is the customer's, where there is one.
+ */
+export function signCertificates(scope: Construct, table: ITableV2, key?: IKey): PolicyStatement[] {
+  return [
+    new PolicyStatement({
+      sid: 'SeeClusters',
+      actions: ['dynamodb:Query'],
+      resources: [table.tableArn],
+      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] }, ...namesKeys },
+    }),
+    new PolicyStatement({
+      sid: 'NoOperations',
+      effect: Effect.DENY,
+      actions: ['dynamodb:Query'],
+      resources: [table.tableArn],
+      conditions: {
+        'ForAnyValue:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#operations', 'cluster#*#events'] },
+      },
+    }),
+    new PolicyStatement({
+      sid: 'WriteCertificates',
+      actions: ['dynamodb:PutItem'],
+      resources: [table.tableArn],
+      conditions: {
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#certificates'] },
+        ...namesKeys,
+      },
+    }),
+    new PolicyStatement({
+      sid: 'KeepAuthorities',
+      actions: [
+        'secretsmanager:CreateSecret',
+        'secretsmanager:GetSecretValue',
+        'secretsmanager:PutSecretValue',
+      ],
+      resources: [authoritySecretArns(scope)],
+    }),
+    ...throughTheTable(key),
+    ...(key === undefined ? [] : [writeThroughSecrets(key)]),
   ];
 }
 
@@ -202,7 +261,8 @@ export function databaseAgent(
       ['dynamodb:Query', ...writes],
       [pk, `${pk}#nodes`, `${pk}#operations`, `${pk}#events`],
     ),
-    ownKeys('SeeProxies', table, ['dynamodb:Query'], [`${pk}#proxies`]),
+    ownKeys('SeeProxies', table, ['dynamodb:Query'], [`${pk}#proxies`, `${pk}#certificates`]),
+    ownKeys('AskForCertificates', table, ['dynamodb:PutItem'], [`${pk}#database-requests`]),
     startExecutions(scope),
     answerTasks(scope),
     ...throughTheTable(tableKey),
@@ -225,7 +285,8 @@ export function proxyAgent(
       ['dynamodb:Query', ...writes],
       [`${pk}#proxies`, `${pk}#operations`, `${pk}#events`],
     ),
-    ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`]),
+    ownKeys('SeeCluster', table, ['dynamodb:Query'], [pk, `${pk}#nodes`, `${pk}#certificates`]),
+    ownKeys('AskForCertificates', table, ['dynamodb:PutItem'], [`${pk}#proxy-requests`]),
     answerTasks(scope),
     ...throughTheTable(tableKey),
     noForeignParameters(scope, cluster),

@@ -14,7 +14,14 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { arnInFinding, executionArns, type FunctionName, instanceArns, securityGroupArns } from './names.ts';
+import {
+  arnInFinding,
+  authoritySecretArns,
+  executionArns,
+  type FunctionName,
+  instanceArns,
+  securityGroupArns,
+} from './names.ts';
 
 export interface WorkflowFunctionProps {
   readonly name: FunctionName | 'drill';
@@ -85,6 +92,10 @@ export class WorkflowFunction extends Construct {
         id: resource(securityGroupArns(this)),
         reason:
           "The group for isolated hosts is the operator's: a condition on the cluster's tag says which.",
+      },
+      {
+        id: resource(authoritySecretArns(this)),
+        reason: "Each cluster's authorities are a secret, made when the cluster first needs it.",
       },
       {
         id: resource(executionArns(this)),

@@ -10,7 +10,7 @@ import { Code } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { clustersIndex } from './cluster-table.ts';
 import type { HostDocuments } from './host-documents.ts';
-import { type FunctionName, functionNames, stateMachineArn } from './names.ts';
+import { authorityPrefix, type FunctionName, functionNames, stateMachineArn } from './names.ts';
 import {
   answerTasks,
   describeExecutions,
@@ -18,6 +18,7 @@ import {
   listClusters,
   readCommands,
   sendCommands,
+  signCertificates,
   startExecutions,
   workflowTable,
 } from './permissions.ts';
@@ -36,6 +37,8 @@ interface Plan {
   readonly description: string;
   readonly timeoutSeconds: number;
   readonly statements: readonly PolicyStatement[];
+  /** Beside what all are told. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export class WorkflowFunctions extends Construct {
@@ -52,7 +55,7 @@ export class WorkflowFunctions extends Construct {
     };
     const code = Code.fromAsset(props.bundles);
     const entries = functionNames.map((name): [FunctionName, WorkflowFunction] => {
-      const { description, timeoutSeconds, statements } = plans[name];
+      const { description, timeoutSeconds, statements, environment: own } = plans[name];
       const timeout = Duration.seconds(timeoutSeconds);
       const id = `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
       return [
@@ -62,7 +65,7 @@ export class WorkflowFunctions extends Construct {
           description,
           timeout,
           code,
-          environment,
+          environment: { ...environment, ...own },
           statements,
           encryptionKey: props.encryptionKey,
         }),
@@ -120,6 +123,15 @@ export class WorkflowFunctions extends Construct {
           describeExecutions(this),
           startExecutions(this),
         ],
+      },
+      certify: {
+        description: "Signs hosts' certificates",
+        timeoutSeconds: 55,
+        statements: [...signCertificates(this, table, encryptionKey), listClusters(table, clustersIndex)],
+        environment: {
+          AUTHORITY_PREFIX: authorityPrefix(this),
+          ...(encryptionKey === undefined ? {} : { AUTHORITY_KEY: encryptionKey.keyArn }),
+        },
       },
     };
   }

@@ -11,12 +11,26 @@ export interface FunctionEnvironment {
   readonly fenceDocument: string;
 }
 
-export function readEnvironment(env: Readonly<Record<string, string | undefined>>): FunctionEnvironment {
-  const need = (name: string): string => {
+type Variables = Readonly<Record<string, string | undefined>>;
+
+function needIn(env: Variables): (name: string) => string {
+  return (name) => {
     const value = env[name];
     if (value === undefined || value === '') throw new Error(`the environment variable ${name} is missing`);
     return value;
   };
+}
+
+/** Where the function that signs certificates keeps the authorities. */
+export function readAuthorityEnvironment(env: Variables): {
+  readonly prefix: string;
+  readonly keyId: string | null;
+} {
+  return { prefix: needIn(env)('AUTHORITY_PREFIX'), keyId: env['AUTHORITY_KEY'] ?? null };
+}
+
+export function readEnvironment(env: Variables): FunctionEnvironment {
+  const need = needIn(env);
   return {
     functionName: need('AWS_LAMBDA_FUNCTION_NAME'),
     region: need('AWS_REGION'),

@@ -1,10 +1,11 @@
 /**
  * The cluster's record in DynamoDB, made from the cluster file: created once, and its specification brought up to date when the
- * file has changed since. Everything else in it belongs to agents and workflow.
+ * file has changed since, but for whether TLS is required, which is for good. Everything else in it belongs to agents and workflow.
  */
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
+import { InvalidInput } from '../../core/wire/fields.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 
@@ -22,6 +23,7 @@ export async function ensureClusterRecord(
     if (head.kind !== 'ok') throw new Error(`DynamoDB: ${head.kind}: ${head.message}`);
     const { record } = head.value;
     if (record !== null && isUpToDate(record, file)) return 'as-it-was';
+    if (record !== null) refuseOtherTls(record, file);
     const done =
       record === null
         ? await store.createRecord(newRecord(file))
@@ -30,6 +32,16 @@ export async function ensureClusterRecord(
     if (done.kind !== 'refused') throw new Error(`DynamoDB: ${done.kind}: ${done.message}`);
   }
   throw new Error('the cluster record is changed by others all the time');
+}
+
+/** Hosts would be told one after the other, and refuse one another meanwhile. */
+function refuseOtherTls({ spec }: ClusterRecord, file: Pick<ClusterFile, 'spec'>): void {
+  if (spec.tls.mode !== file.spec.tls.mode)
+    throw new InvalidInput(
+      'tls.mode',
+      file.spec.tls.mode,
+      `"${spec.tls.mode}", as when the cluster was recorded: it cannot be changed`,
+    );
 }
 
 /** What of the record comes from the file. */

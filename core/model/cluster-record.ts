@@ -8,6 +8,7 @@ import type { NodeId, SynchronousMode, SynchronousRule } from './lease.ts';
 import type { Lsn } from './lsn.ts';
 import type { SystemIdentifier } from './system-identifier.ts';
 import type { HistoryEntry } from './timeline.ts';
+import { defaultTls, type TlsSpec } from './tls.ts';
 
 export type FailoverState =
   | 'stable'
@@ -53,6 +54,7 @@ export interface ClusterSpec {
   readonly fencing: FencingChoice;
   /** While DynamoDB does not answer the primary stays writable with the promises of all members. */
   readonly failsafe: boolean;
+  readonly tls: TlsSpec;
 }
 
 /** What one epoch was: recorded before a client may enter. */
@@ -132,6 +134,7 @@ export const defaultSpec: ClusterSpec = {
   keptDataDirectories: 1,
   fencing: { mode: 'stop' },
   failsafe: true,
+  tls: defaultTls,
 };
 
 export function epochRecord(record: ClusterRecord, epoch: number): EpochRecord | null {

@@ -22,6 +22,7 @@ import {
 } from './fields.ts';
 import { readFencing } from './parse-fencing.ts';
 import { synchronousMethods, synchronousModes } from './parse-lease.ts';
+import { readTls } from './parse-tls.ts';
 import { readSettings } from './read-settings.ts';
 
 export interface NodeInFile {
@@ -92,6 +93,7 @@ export function parseClusterFile(input: unknown): ClusterFile {
     'limits',
     'fencing',
     'failsafe',
+    'tls',
     'actions',
     'settings',
   ]);
@@ -99,6 +101,12 @@ export function parseClusterFile(input: unknown): ClusterFile {
   const nodes = readBounded(fields['nodes'], 'nodes', readNode, 1, mostNodes);
   const proxies = readBounded(given(fields['proxies'], []), 'proxies', readProxy, 0, mostProxies);
   refuseTwins([...pathsOf(nodes, 'nodes'), ...pathsOf(proxies, 'proxies')]);
+  const spec = readSpec(fields, nodes.length);
+  const settings = readSettings(fields['settings'], 'settings');
+  if (spec.tls.mode === 'required') {
+    refuseOwnTls(settings, 'settings');
+    for (const [index, node] of nodes.entries()) refuseOwnTls(node.settings, `nodes[${index}].settings`);
+  }
   return {
     cluster: readId(fields['cluster'], 'cluster'),
     hosts: readOneOf(given(fields['hosts'], 'loopback'), 'hosts', hostDrivers),
@@ -111,10 +119,17 @@ export function parseClusterFile(input: unknown): ClusterFile {
     ),
     nodes,
     proxies,
-    spec: readSpec(fields, nodes.length),
+    spec,
     actions: readOneOf(given(fields['actions'], 'both'), 'actions', ['both', 'run-command']),
-    settings: readSettings(fields['settings'], 'settings'),
+    settings,
   };
+}
+
+/** Where hosts' certificates are the control plane's, a file of one's own would put an end to renewal. */
+function refuseOwnTls(settings: Readonly<Record<string, string>>, field: string): void {
+  const name = Object.keys(settings).find((each) => /^ssl(_|$)/.test(each));
+  if (name !== undefined)
+    throw new InvalidInput(`${field}.${name}`, settings[name], 'nothing, because tls.mode is "required"');
 }
 
 function readNode(value: unknown, field: string): NodeInFile {
@@ -159,7 +174,7 @@ function readSpec(fields: Fields, nodeCount: number): ClusterSpec {
     'keptDataDirectories',
   ]);
   const limit = (
-    key: Exclude<keyof ClusterSpec, 'sync' | 'fencing' | 'failsafe'>,
+    key: Exclude<keyof ClusterSpec, 'sync' | 'fencing' | 'failsafe' | 'tls'>,
     least: number,
     most: number,
     fallback = defaultSpec[key],
@@ -174,6 +189,7 @@ function readSpec(fields: Fields, nodeCount: number): ClusterSpec {
     keptDataDirectories: limit('keptDataDirectories', 1, 100),
     fencing: readOptional(fields['fencing'], 'fencing', readFencing, defaultSpec.fencing),
     failsafe: readBoolean(given(fields['failsafe'], defaultSpec.failsafe), 'failsafe'),
+    tls: readOptional(fields['tls'], 'tls', readTls, defaultSpec.tls),
   };
   if (spec.maxNodes < nodeCount) {
     throw new InvalidInput('limits.maxNodes', spec.maxNodes, `at least ${nodeCount}, the number of nodes`);

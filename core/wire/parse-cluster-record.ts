@@ -34,6 +34,7 @@ import {
 } from './item-shape.ts';
 import { fencedHostShape, fencingChoice } from './parse-fencing.ts';
 import { synchronousMethods, synchronousModes } from './parse-lease.ts';
+import { tlsSpec } from './parse-tls.ts';
 
 export const operationKinds: readonly OperationKind[] = ['switchover', 'failover'];
 
@@ -58,6 +59,7 @@ const recordShape = itemShape<Omit<ClusterRecord, 'lastFailover'>>({
     keptDataDirectories: count,
     fencing: withDefault(fencingChoice, { mode: 'stop' }),
     failsafe: withDefault(boolean, defaultSpec.failsafe),
+    tls: tlsSpec,
   }),
   members: listOf(id),
   proxies: listOf(id),

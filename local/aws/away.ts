@@ -4,7 +4,7 @@
  */
 
 /** The services that the endpoint plays. */
-export const serviceNames = ['dynamodb', 'states', 'ssm', 'ec2', 'lambda'] as const;
+export const serviceNames = ['dynamodb', 'states', 'ssm', 'ec2', 'lambda', 'secretsmanager'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
 /** `refuse` cuts the connection without an answer, `hang` accepts a request and never answers it. */

@@ -32,6 +32,7 @@ export const awsLatencies: Readonly<Record<ServiceName, Latency> & Record<string
   ec2: { medianMs: 150, p99Ms: 600 },
   'ec2.StopInstances': { medianMs: 400, p99Ms: 1_500 },
   lambda: { medianMs: 12, p99Ms: 60 },
+  secretsmanager: { medianMs: 15, p99Ms: 80 },
 };
 
 /** Of the standard normal distribution. */

@@ -21,6 +21,7 @@ import type { DynamoDb } from './dynamodb.ts';
 import { asObject, type JsonObject } from './json-value.ts';
 import type { LambdaRunner } from './lambda.ts';
 import {
+  type JsonServiceName,
   readBody,
   send,
   sendEc2,
@@ -57,6 +58,7 @@ export type AwsServerOptions = {
   readonly lambda: LambdaRunner;
   readonly stepFunctions?: JsonService;
   readonly ssm?: JsonService & { readonly workers: WorkerChannel };
+  readonly secretsManager?: JsonService;
   readonly ec2?: QueryService;
   /**
    * The access key id that every request must be signed for, which makes the id itself the secret: signatures are not
@@ -211,11 +213,11 @@ async function admit(
 async function serveJson(
   context: Context,
   { request, response, body }: Exchange,
-  service: 'dynamodb' | 'states' | 'ssm',
+  service: JsonServiceName,
   operation: string,
 ): Promise<void> {
   await admit(context, request, service, operation);
-  const { dynamoDb, stepFunctions, ssm } = context.options;
+  const { dynamoDb, stepFunctions: states, ssm, secretsManager: secretsmanager } = context.options;
   if (service === 'dynamodb') {
     const answer = await dynamoDb.handle(request.headers, body);
     const {
@@ -229,7 +231,7 @@ async function serveJson(
   await answering(
     (error) => sendJsonError(response, contentType, error),
     async () => {
-      const handler = service === 'ssm' ? ssm : stepFunctions;
+      const handler = { states, ssm, secretsmanager }[service];
       if (handler === undefined) throw new AwsError('UnknownOperationException', `${service} is not played`);
       const answer = await handler.handle(operation, parseObject(body));
       send(response, 200, contentType, JSON.stringify(answer ?? {}));

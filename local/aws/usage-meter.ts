@@ -5,7 +5,7 @@
 
 /** What was asked for, of what, by whom; '' where that says nothing. */
 export interface UsageKey {
-  readonly service: 'dynamodb' | 'states' | 'lambda' | 'ssm' | 'ec2' | 'events';
+  readonly service: 'dynamodb' | 'states' | 'lambda' | 'ssm' | 'ec2' | 'events' | 'secretsmanager';
   /** AWS's name of the operation; of an event for what an execution does by itself. */
   readonly operation: string;
   /** Which items of the table, which function, which schedule. */

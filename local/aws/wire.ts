@@ -9,17 +9,20 @@ import { AwsError } from './aws-error.ts';
 
 /** What a request asks for. `unknown` is answered with UnknownOperationException. */
 export type Target =
-  | { readonly kind: 'json'; readonly service: 'dynamodb' | 'states' | 'ssm'; readonly operation: string }
+  | { readonly kind: 'json'; readonly service: JsonServiceName; readonly operation: string }
   | { readonly kind: 'query' }
   | { readonly kind: 'invoke'; readonly functionName: string }
   | { readonly kind: 'list-functions' }
   | { readonly kind: 'internal'; readonly path: string }
   | { readonly kind: 'unknown' };
 
-const jsonServices: Readonly<Record<string, 'dynamodb' | 'states' | 'ssm'>> = {
+export type JsonServiceName = 'dynamodb' | 'states' | 'ssm' | 'secretsmanager';
+
+const jsonServices: Readonly<Record<string, JsonServiceName>> = {
   DynamoDB_20120810: 'dynamodb',
   AWSStepFunctions: 'states',
   AmazonSSM: 'ssm',
+  secretsmanager: 'secretsmanager',
 };
 
 export const internalPrefix = '/_leasehold/';

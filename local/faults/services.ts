@@ -21,6 +21,7 @@ const shortNames: Readonly<Record<ServiceName, string>> = {
   ssm: 'run-command',
   ec2: 'ec2',
   lambda: 'lambda',
+  secretsmanager: 'secrets-manager',
 };
 
 async function away(cluster: ClusterHandle, services: readonly ServiceName[], mode: AwayMode): Promise<Undo> {

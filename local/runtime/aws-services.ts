@@ -15,6 +15,7 @@ import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
 import { createLambdaRunner, type LambdaRunner } from '../aws/lambda.ts';
 import { commandDelivery, type LatencyProfile, latencyOf } from '../aws/latency-profile.ts';
 import { runSchedules } from '../aws/schedule.ts';
+import { openSecretsManager } from '../aws/secrets-manager.ts';
 import { type AwsServer, startAwsServer } from '../aws/server.ts';
 import { openSsm } from '../aws/ssm.ts';
 import { createStepFunctions } from '../aws/step-functions.ts';
@@ -31,6 +32,8 @@ export interface AwsOptions {
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
   readonly hosts: readonly { readonly id: string; readonly instanceId: string; readonly address: string }[];
   readonly hostDriver: HostDriver;
+  /** The hosts need certificates: they are signed within seconds rather than within a minute. */
+  readonly signsCertificates: boolean;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
 }
 
@@ -47,6 +50,9 @@ export interface Aws {
 
 /** Processes of functions stay for so long without work: an idle cluster's next operation starts none. */
 const warmMs = 24 * 3_600_000;
+
+/** Heartbeats are quicker here too. */
+const signEveryMs = 1_000;
 
 /** The security group that allows nothing. */
 export const isolatedGroupId = 'sg-00000000000000002';
@@ -111,6 +117,7 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     lambda,
     stepFunctions: { handle: (operation, input) => stepFunctions.handle(operation, input) },
     ssm,
+    secretsManager: openSecretsManager({ folder: join(folder, 'secrets-manager'), ...place }),
     ec2,
     onRequest: (service, operation, headers) => {
       // What DynamoDB and functions do is counted with what it consumes.
@@ -123,7 +130,10 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   endpointUrl = server.endpoint;
   // The first operation orders something from every host at once; cold starts would take the CPU from its heartbeats.
   const orders = options.hosts.length;
-  await lambda.prewarm((name) => (name.endsWith('-order') ? orders : 1));
+  await lambda.prewarm((name) => {
+    if (name.endsWith('-certify')) return options.signsCertificates ? 1 : 0;
+    return name.endsWith('-order') ? orders : 1;
+  });
   let schedules: ReturnType<typeof runSchedules> | null = null;
   return {
     server,
@@ -134,6 +144,10 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
       schedules = runSchedules({
         schedules: stack.schedules,
         ...place,
+        everyMs: (targets, rateMs) =>
+          options.signsCertificates && targets.some(({ arn }) => arn.endsWith('-certify'))
+            ? signEveryMs
+            : rateMs,
         invoke: (arn, input) => {
           usage.add({ service: 'events', operation: 'Invocation', what: shortName(arn), who: '' });
           return callTarget(arn, input, lambda, stepFunctions);

@@ -261,6 +261,7 @@ async function playAws(
     port: state.awsPort,
     latency: starting.latency,
     credentials: { accessKeyId, secretAccessKey },
+    signsCertificates: starting.file.spec.tls.mode === 'required',
     hosts: [...hosts.values()].map(({ id, instanceId }) => ({
       id,
       instanceId,

@@ -7,6 +7,8 @@ import { evaluateIam, type IamRequest } from '../support/iam-evaluate.ts';
 import {
   anyFunction,
   anyHost,
+  authoritySecret,
+  certify,
   command,
   database,
   ec2,
@@ -21,6 +23,7 @@ import {
   proxy,
   roleOf,
   stranger,
+  workflow,
 } from './iam-requests.ts';
 import { type Roles, synthesiseRoles } from './iam-roles.ts';
 
@@ -126,6 +129,86 @@ const attacksOnItems: readonly Attack[] = [
     [...anyHost, ...anyFunction],
     () => items(roles, 'Query', ['cluster#main'], `arn:aws:dynamodb:${place}:table/Other`),
   ],
+];
+
+const attacksOnCertificates: readonly Attack[] = [
+  [
+    "a host reads the authority's private key",
+    anyHost,
+    () => on('secretsmanager:GetSecretValue', authoritySecret('main')),
+  ],
+  [
+    "a host reads the authority's private key through Parameter Store",
+    anyHost,
+    () =>
+      on(
+        'ssm:GetParameter',
+        `arn:aws:ssm:${place}:parameter/aws/reference/secretsmanager/Leasehold-authority/main`,
+      ),
+  ],
+  [
+    "a function of the workflow reads the authority's private key",
+    workflow,
+    () => on('secretsmanager:GetSecretValue', authoritySecret('main')),
+  ],
+  [
+    'a host or a function of the workflow replaces the authority',
+    [...anyHost, ...workflow],
+    () => on('secretsmanager:PutSecretValue', authoritySecret('main')),
+  ],
+  [
+    'who signs reads a secret that is no authority',
+    [certify],
+    () => on('secretsmanager:GetSecretValue', `arn:aws:secretsmanager:${place}:secret:payroll-abc123`),
+  ],
+  [
+    'who signs deletes an authority',
+    [certify],
+    () => on('secretsmanager:DeleteSecret', authoritySecret('main')),
+  ],
+  [
+    "a proxy asks for a database's certificate",
+    [proxy],
+    () => items(roles, 'PutItem', ['cluster#main#database-requests']),
+  ],
+  [
+    "a database host asks for a proxy's certificate",
+    [database],
+    () => items(roles, 'PutItem', ['cluster#main#proxy-requests']),
+  ],
+  [
+    'a host writes itself a certificate, or another its authorities',
+    anyHost,
+    () => items(roles, 'PutItem', ['cluster#main#certificates']),
+  ],
+  ['a host changes a certificate', anyHost, () => items(roles, 'UpdateItem', ['cluster#main#certificates'])],
+  [
+    'a database host asks for a certificate of another cluster',
+    [database],
+    () => items(roles, 'PutItem', ['cluster#orders#database-requests']),
+  ],
+  [
+    'a proxy asks for a certificate of another cluster',
+    [proxy],
+    () => items(roles, 'PutItem', ['cluster#orders#proxy-requests']),
+  ],
+  [
+    'a function of the workflow writes a certificate',
+    workflow,
+    () => items(roles, 'PutItem', ['cluster#main#certificates']),
+  ],
+  [
+    "a function asks in a host's name",
+    anyFunction,
+    () => items(roles, 'PutItem', ['cluster#main#database-requests']),
+  ],
+  [
+    'who signs writes a lease, a record or a report',
+    [certify],
+    () => items(roles, 'PutItem', ['cluster#main']),
+  ],
+  ['who signs reads task tokens', [certify], () => items(roles, 'Query', ['cluster#main#operations'])],
+  ['who signs starts an operation', [certify], () => on('states:StartExecution', machine(ours))],
 ];
 
 const attacksOnHosts: readonly Attack[] = [
@@ -275,7 +358,7 @@ const attacksOnOperations: readonly Attack[] = [
 ];
 
 describe('refused', () => {
-  for (const attacks of [attacksOnItems, attacksOnHosts, attacksOnOperations]) {
+  for (const attacks of [attacksOnItems, attacksOnCertificates, attacksOnHosts, attacksOnOperations]) {
     test.each(attacks)('%s', (_sentence, by, request) => {
       for (const role of by) expect(ask(role, request()), role).not.toBe('allowed');
     });

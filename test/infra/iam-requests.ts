@@ -53,4 +53,11 @@ export const roleOf = (name: FunctionName) => `Functions${name.charAt(0).toUpper
 export const database = `${stackName}-main-database`;
 export const proxy = `${stackName}-main-proxy`;
 export const anyHost = [database, proxy];
+/** Those of the workflow and the sentinel: they write the same. */
+export const workflowNames = functionNames.filter((name) => name !== 'certify');
+export const certify = roleOf('certify');
 export const anyFunction = functionNames.map(roleOf);
+export const workflow = workflowNames.map(roleOf);
+/** The secret of a cluster's authorities, as Secrets Manager completes its name. */
+export const authoritySecret = (cluster: string) =>
+  `arn:aws:secretsmanager:${place}:secret:${stackName}-authority/${cluster}-AbCdEf`;

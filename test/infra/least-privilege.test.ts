@@ -66,7 +66,7 @@ test('no statement has all resources without a reason, and none a wildcard actio
 });
 
 describe('the functions', () => {
-  test.each(functionNames)(
+  test.each(functionNames.filter((name) => name !== 'certify'))(
     '%s reaches only items of clusters, and never writes what hosts say of themselves',
     (name) => {
       const statements = functionPolicy(name);
@@ -86,11 +86,41 @@ describe('the functions', () => {
         'dynamodb:UpdateItem',
       ]);
       expect(denied[0]?.Condition).toEqual({
-        'ForAnyValue:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#nodes', 'cluster#*#proxies'] },
+        'ForAnyValue:StringLike': {
+          'dynamodb:LeadingKeys': [
+            'cluster#*#nodes',
+            'cluster#*#proxies',
+            'cluster#*#database-requests',
+            'cluster#*#proxy-requests',
+            'cluster#*#certificates',
+          ],
+        },
       });
       expect(may(statements, 'dynamodb:DeleteItem')).toEqual([]);
     },
   );
+
+  test('only who signs certificates writes them, and writes nothing else', () => {
+    const statements = functionPolicy('certify');
+    expect(may(statements, 'dynamodb:UpdateItem')).toEqual([]);
+    expect(may(statements, 'dynamodb:DeleteItem')).toEqual([]);
+    expect(may(statements, 'dynamodb:PutItem').map(({ Condition }) => Condition)).toEqual([
+      {
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#certificates'] },
+        Null: { 'dynamodb:LeadingKeys': 'false' },
+      },
+    ]);
+  });
+
+  test('only who signs certificates reaches secrets, those of authorities alone', () => {
+    for (const policy of policies()) {
+      const reached = statementsOf(policy).filter((statement) =>
+        actionsOf(statement).some((action) => action.startsWith('secretsmanager:')),
+      );
+      expect(reached, policy.id).toHaveLength(policy.id.includes('FunctionsCertifyRole') ? 1 : 0);
+      for (const { Resource } of reached) expect(flat(Resource)).toContain(':secret:Leasehold-authority/*');
+    }
+  });
 
   test('only those that command hosts may, by our documents, on tagged instances', () => {
     for (const name of functionNames) {
@@ -140,12 +170,12 @@ describe('the functions', () => {
     }
   });
 
-  test('only the sentinel starts executions and lists clusters', () => {
+  test('only the sentinel starts executions, and who looks at all clusters lists them', () => {
     for (const name of functionNames) {
       const sentinel = name === 'sentinel';
       expect(may(functionPolicy(name), 'states:StartExecution')).toHaveLength(sentinel ? 1 : 0);
       const scans = may(functionPolicy(name), 'dynamodb:Scan');
-      expect(scans).toHaveLength(sentinel ? 1 : 0);
+      expect(scans).toHaveLength(sentinel || name === 'certify' ? 1 : 0);
       for (const { Resource } of scans) expect(flat(Resource)).toContain('/index/clusters');
     }
   });
@@ -163,7 +193,7 @@ describe('the functions', () => {
 test('figures and alarms go by logs and by CloudWatch: no role publishes, encrypts, or sends metrics or events', () => {
   for (const policy of policies()) {
     for (const action of statementsOf(policy).flatMap(actionsOf))
-      expect(action).not.toMatch(/^(sns|kms|cloudwatch|events|fis|secretsmanager):/);
+      expect(action).not.toMatch(/^(sns|kms|cloudwatch|events|fis):/);
   }
 });
 
@@ -187,11 +217,10 @@ describe('the hosts of a cluster', () => {
     const statements = policyOf('AccessmainProxy');
     for (const action of ['dynamodb:UpdateItem', 'dynamodb:PutItem']) {
       const allowed = may(statements, action);
-      expect(allowed).toHaveLength(1);
-      expect(keysOf(allowed[0])).toEqual([
-        'cluster#main#proxies',
-        'cluster#main#operations',
-        'cluster#main#events',
+      const asking = action === 'dynamodb:PutItem' ? [['cluster#main#proxy-requests']] : [];
+      expect(allowed.map(keysOf)).toEqual([
+        ['cluster#main#proxies', 'cluster#main#operations', 'cluster#main#events'],
+        ...asking,
       ]);
     }
     expect(may(statements, 'states:StartExecution')).toEqual([]);

@@ -10,6 +10,8 @@ import { evaluateIam, type IamRequest } from '../support/iam-evaluate.ts';
 import {
   anyFunction,
   anyHost,
+  authoritySecret,
+  certify,
   command,
   database,
   execution,
@@ -22,6 +24,7 @@ import {
   place,
   proxy,
   roleOf,
+  workflowNames,
 } from './iam-requests.ts';
 import { type Roles, synthesiseRoles } from './iam-roles.ts';
 
@@ -97,7 +100,7 @@ describe('allowed', () => {
   });
 
   const classes = ['', '#nodes', '#proxies', '#operations', '#events'];
-  test.each(functionNames)(
+  test.each(workflowNames)(
     '%s reads every class of items of every cluster, and writes those of the workflow',
     (name) => {
       for (const kind of classes)
@@ -120,6 +123,24 @@ describe('allowed', () => {
     ] as const;
     for (const [call, kind] of writes)
       expect(ask(database, items(roles, call, [`cluster#main${kind}`])), kind).toBe('allowed');
+  });
+
+  test('hosts ask for certificates, each in the partition of its role, and read what they are given', () => {
+    for (const [role, kind] of [
+      [database, 'database'],
+      [proxy, 'proxy'],
+    ] as const) {
+      expect(ask(role, items(roles, 'PutItem', [`cluster#main#${kind}-requests`])), kind).toBe('allowed');
+      expect(ask(role, items(roles, 'Query', ['cluster#main#certificates'])), kind).toBe('allowed');
+    }
+  });
+
+  test('who signs certificates reads what it signs by, writes them, and keeps the authorities', () => {
+    for (const kind of ['', '#nodes', '#proxies', '#database-requests', '#proxy-requests', '#certificates'])
+      expect(ask(certify, items(roles, 'Query', [`cluster#main${kind}`])), kind).toBe('allowed');
+    expect(ask(certify, items(roles, 'PutItem', ['cluster#main#certificates']))).toBe('allowed');
+    for (const call of ['CreateSecret', 'GetSecretValue', 'PutSecretValue'])
+      expect(ask(certify, on(`secretsmanager:${call}`, authoritySecret('main'))), call).toBe('allowed');
   });
 
   test('a proxy host reads its cluster, and writes its report, its actions and events', () => {
@@ -148,7 +169,7 @@ describe('allowed', () => {
   });
 
   test('the state machine calls each of its steps', () => {
-    for (const name of functionNames.filter((one) => one !== 'sentinel'))
+    for (const name of workflowNames.filter((one) => one !== 'sentinel'))
       expect(
         ask(
           'StateMachineRole',

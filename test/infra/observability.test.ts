@@ -55,6 +55,7 @@ describe('the alarms', () => {
     const others = alarms().filter(({ Namespace }) => Namespace !== metricNamespace);
     expect(others.map(({ Namespace, MetricName }) => `${Namespace} ${MetricName}`).toSorted()).toEqual([
       'AWS/Lambda Errors',
+      'AWS/Lambda Errors',
       'AWS/States ExecutionsFailed',
     ]);
   });
@@ -158,7 +159,7 @@ test('several clusters have alarms each, addresses are subscribed, and a rule he
   });
   new Rule(stack, 'Failed', { eventPattern: operationsEnded(stack.controlPlane.machine, ['FAILED']) });
   const two = Template.fromStack(stack);
-  two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * Object.keys(healthMetrics).length + 2);
+  two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * Object.keys(healthMetrics).length + 3);
   const [machine] = Object.keys(two.findResources('AWS::StepFunctions::StateMachine'));
   two.hasResourceProperties('AWS::Events::Rule', {
     EventPattern: {

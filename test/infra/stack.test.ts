@@ -148,10 +148,10 @@ describe('the documents of Run Command', () => {
   });
 });
 
-test('the sentinel comes each minute, and what it misses is not repeated', () => {
-  const { properties } = template.one('AWS::Events::Rule');
+test.each(['Sentinel', 'Certify'])('%s comes each minute, and what it misses is not repeated', (name) => {
+  const { properties } = template.one('AWS::Events::Rule', `${name}Schedule`);
   expect(properties).toMatchObject({ ScheduleExpression: 'rate(1 minute)', State: 'ENABLED' });
-  expect(flat(properties['Targets'] ?? null)).toContain('Sentinel');
+  expect(flat(properties['Targets'] ?? null)).toContain(name);
   expect(properties['Targets']).toMatchObject([{ RetryPolicy: { MaximumRetryAttempts: 0 } }]);
 });
 

@@ -15,7 +15,10 @@ export interface ControlPlane {
   close(): Promise<void>;
 }
 
-export async function embeddedControlPlane(): Promise<ControlPlane> {
+/** `signsCertificates`: within a second, as where the hosts are of this runtime; otherwise each minute. */
+export async function embeddedControlPlane(
+  options: { readonly signsCertificates?: boolean } = {},
+): Promise<ControlPlane> {
   const folder = mkdtempSync(join(tmpdir(), 'leasehold-control-plane-'));
   const { assembly } = await ensureArtifacts(new AbortController().signal, () => undefined);
   const suffix = '.template.json';
@@ -31,6 +34,7 @@ export async function embeddedControlPlane(): Promise<ControlPlane> {
     port: 0,
     latency: 'none',
     credentials,
+    signsCertificates: options.signsCertificates ?? false,
     hosts: [],
     hostDriver: { stop: noHost, start: noHost, setSecurityGroups: noHost },
     log: () => undefined,

@@ -54,12 +54,22 @@ const accepted: readonly object[] = [
     limits: { maxNodes: 15, maxLagBytes: 0, catchUpTimeoutMs: 1, joinTimeoutMs: 1, keptDataDirectories: 100 },
   }),
   file({ fencing: { mode: 'stop' } }),
+  file({ tls: { mode: 'off' } }),
+  file({
+    tls: { mode: 'required', names: ['db.example.com', '*.db.example', '10.1.2.3'], lifetimeMs: 20_000 },
+  }),
   file({ fencing: { mode: 'isolate', securityGroup: 'sg-0123abcd' } }),
   file({ settings: { 'pg_stat_statements.max': 1000, jit: false, random_page_cost: 1.1, search_path: '' } }),
 ];
 
 /** What is refused, and the field that the refusal must name. */
 const refused: readonly (readonly [string, unknown])[] = [
+  ['tls', file({ tls: 'on' })],
+  ['tls.mode', file({ tls: {} })],
+  ['tls.mode', file({ tls: { mode: 'prefer' } })],
+  ['tls.lifetimeMs', file({ tls: { mode: 'required', lifetimeMs: 19_999 } })],
+  ['tls.names[0]', file({ tls: { mode: 'required', names: [''] } })],
+  ['tls.names', file({ tls: { mode: 'required', names: Array(21).fill('db') } })],
   ['', null],
   ['', []],
   ['fencing', file({ fencing: 'stop' })],
@@ -133,6 +143,14 @@ const refusedByParserOnly: readonly (readonly [string, unknown])[] = [
   ['synchronous.k', file({ synchronous: { mode: 'on', k: 3 } })],
   ['synchronous.mode', { cluster: 'main', nodes: [{ id: 'node1' }], synchronous: { mode: 'on' } }],
   ['limits.maxNodes', file({ limits: { maxNodes: 2 } })],
+  ['tls.names[0]', file({ tls: { mode: 'required', names: ['db.example\nssl = off'] } })],
+  ['tls.names[0]', file({ tls: { mode: 'required', names: ['DB.example'] } })],
+  ['tls.names[1]', file({ tls: { mode: 'required', names: ['db', '10.0.0.256'] } })],
+  ['settings.ssl', file({ tls: { mode: 'required' }, settings: { ssl: false } })],
+  [
+    'nodes[0].settings.ssl_cert_file',
+    file({ tls: { mode: 'required' }, nodes: [{ id: 'a', settings: { ssl_cert_file: '/x' } }] }),
+  ],
 ];
 
 describe('parser and schema', () => {
@@ -190,6 +208,7 @@ test('what is not given has a default', () => {
       sync: { mode: 'off', method: 'any', k: 0 },
       ...{ catchUpTimeoutMs: 30_000, joinTimeoutMs: 300_000, keptDataDirectories: 1, failsafe: true },
       fencing: { mode: 'stop' },
+      tls: { mode: 'off', names: [], lifetimeMs: 2_592_000_000 },
     },
     hosts: 'loopback',
     volumeMb: null,
@@ -211,6 +230,8 @@ test('the defaults that the schema announces are those of the parser', () => {
   expect(parsed.postgresVersion).toBe(properties['postgresVersion']?.default);
   expect(parsed.actions).toBe(properties['actions']?.default);
   expect(parsed.spec.failsafe).toBe(properties['failsafe']?.default);
+  expect(parsed.spec.tls).toEqual(properties['tls']?.default);
+  expect(parsed.spec.tls).toMatchObject({ names: [], lifetimeMs: announced('tls')['lifetimeMs'] });
 });
 
 test('what is given is kept; settings become the text that PostgreSQL takes', () => {

@@ -1,0 +1,183 @@
+/**
+ * Each minute: which hosts of a cluster ask for a certificate, and are there still authorities enough? Signs what
+ * `core/tls/plan-certificate.ts` says, and never what a request says of itself. An authority is made once and read again before it signs,
+ * so that two functions at once come to the same one.
+ */
+import type { ClusterRecord } from '../../core/model/cluster-record.ts';
+import type { Authority, CertificateRequest, HostCertificate, HostRole } from '../../core/model/tls.ts';
+import { expiryState } from '../../core/tls/decide-certificate.ts';
+import {
+  type AuthorityPlan,
+  type AuthorityPolicy,
+  planAuthorities,
+} from '../../core/tls/plan-authorities.ts';
+import { certificateNames, planCertificate, whereIs } from '../../core/tls/plan-certificate.ts';
+import type { AuthoritySecrets } from '../aws/authority-secrets.ts';
+import type { CertificateStore } from '../aws/certificate-items.ts';
+import type { ClusterStore } from '../aws/cluster-store.ts';
+import { bundleOf, makeAuthority, proofHolds, signCertificate } from '../tls/certificate-maker.ts';
+import type { Log } from './ports.ts';
+import { need, needOrRefused } from './workflow-error.ts';
+
+export interface CertifyDeps {
+  readonly storeOf: (cluster: string) => Pick<ClusterStore, 'readHead' | 'readNodes' | 'readProxies'>;
+  readonly certificatesOf: (cluster: string) => CertificateStore;
+  readonly authorities: AuthoritySecrets;
+  readonly policy: AuthorityPolicy;
+  /** Milliseconds since 1970: certificates are bound to the wall clock. */
+  readonly nowMs: () => number;
+  readonly log: Log;
+}
+
+/** What was read of a cluster's authorities, by cluster: as long as this process lives, an hour at most. */
+export type KnownAuthorities = Map<
+  string,
+  { readonly authorities: readonly Authority[]; readonly readAtMs: number }
+>;
+
+export interface CertifyView {
+  readonly cluster: string;
+  readonly signed: readonly string[];
+  readonly refused: readonly string[];
+  /** Hosts of the record that ask, and have not got a new certificate in time. */
+  readonly expiring: readonly string[];
+}
+
+const rereadAfterMs = 3_600_000;
+const roles: readonly HostRole[] = ['database', 'proxy'];
+
+/** Throws the store's errors: the next minute tries again. */
+export async function certifyCluster(
+  deps: CertifyDeps,
+  cluster: string,
+  known: KnownAuthorities,
+): Promise<CertifyView> {
+  const view = { cluster, signed: [] as string[], refused: [] as string[], expiring: [] as string[] };
+  const store = deps.storeOf(cluster);
+  const { record } = need(await store.readHead());
+  if (record === null || record.spec.tls.mode === 'off') return view;
+  const certificates = deps.certificatesOf(cluster);
+  const requests = await readRequests(deps, certificates, cluster);
+  if (requests.length === 0) return view;
+  const nowMs = deps.nowMs();
+  const plan = await settledAuthorities(deps, cluster, known, nowMs);
+  const issued = need(await certificates.readCertificates());
+  const hosts = {
+    databases: new Map(need(await store.readNodes()).map(({ node, addresses }) => [node, addresses.host])),
+    proxies: new Map(need(await store.readProxies()).map(({ proxy, addresses }) => [proxy, addresses.host])),
+    recordedMembers: record.members,
+    recordedProxies: record.proxies,
+  };
+  for (const { role, request } of requests) {
+    const before = issued.find(({ node }) => node === request.node) ?? null;
+    const done = await answer({ deps, record, plan, hosts, nowMs, role, request, before });
+    if (done === 'refused') view.refused.push(request.node);
+    if (done !== 'none' && done !== 'refused') {
+      need(await certificates.putCertificate(done));
+      view.signed.push(request.node);
+    } else if (before !== null && isExpiring(record, before, nowMs)) view.expiring.push(request.node);
+  }
+  return view;
+}
+
+/** A host that was taken out of the cluster may leave a certificate behind, which nobody misses. */
+function isExpiring({ members, proxies }: ClusterRecord, before: HostCertificate, nowMs: number): boolean {
+  const belongs = members.includes(before.node) || proxies.includes(before.node);
+  return belongs && expiryState(before, nowMs) !== 'ok';
+}
+
+async function readRequests(deps: CertifyDeps, certificates: CertificateStore, cluster: string) {
+  const all: { readonly role: HostRole; readonly request: CertificateRequest }[] = [];
+  for (const role of roles) {
+    const onMalformed = (error: unknown): void =>
+      deps.log('warn', 'a certificate request cannot be read', { cluster, role, detail: String(error) });
+    const requests = need(await certificates.readRequests(role, onMalformed));
+    all.push(...requests.map((request) => ({ role, request })));
+  }
+  return all;
+}
+
+interface Question {
+  readonly deps: CertifyDeps;
+  readonly record: ClusterRecord;
+  readonly plan: Settled;
+  readonly hosts: Parameters<typeof whereIs>[2];
+  readonly nowMs: number;
+  readonly role: HostRole;
+  readonly request: CertificateRequest;
+  readonly before: HostCertificate | null;
+}
+
+async function answer(question: Question): Promise<HostCertificate | 'none' | 'refused'> {
+  const { deps, record, plan, hosts, nowMs, role, request, before } = question;
+  const { cluster, spec } = record;
+  const place = whereIs(request.node, role, hosts);
+  const names = certificateNames(cluster, request.node, place.address ?? '', spec.tls);
+  const authorities = bundleOf(plan.trusted);
+  const { rule, action, reason } = planCertificate({
+    request,
+    proofHolds: proofHolds(cluster, role, request),
+    issued: before,
+    ...place,
+    names,
+    trusted: plan.trusted.map(({ id }) => id),
+    authorities,
+  });
+  const about = { cluster, node: request.node, role, rule, reason };
+  if (action === 'none') return 'none';
+  if (action === 'refuse') {
+    deps.log('warn', 'certificate refused', about);
+    return 'refused';
+  }
+  if (action === 'distribute' && before !== null) {
+    deps.log('info', 'authorities distributed', about);
+    return { ...before, authorities };
+  }
+  const { lifetimeMs } = spec.tls;
+  const signed = await signCertificate(request, {
+    authority: plan.signing,
+    authorities,
+    names,
+    lifetimeMs,
+    nowMs,
+  });
+  deps.log('info', 'certificate signed', { ...about, names, expires_at_ms: signed.expiresAtMs });
+  return signed;
+}
+
+interface Settled {
+  readonly signing: Authority;
+  readonly trusted: AuthorityPlan['trusted'];
+}
+
+/** Makes what is missing, and goes on with what is stored then. */
+async function settledAuthorities(
+  deps: CertifyDeps,
+  cluster: string,
+  known: KnownAuthorities,
+  nowMs: number,
+): Promise<Settled> {
+  const kept = known.get(cluster);
+  const fresh = kept !== undefined && nowMs - kept.readAtMs < rereadAfterMs;
+  let stored = fresh ? kept.authorities : need(await deps.authorities.read(cluster));
+  let plan = planAuthorities(stored ?? [], nowMs, deps.policy);
+  if (plan.make) {
+    // Never on what was remembered: another function may have made it.
+    stored = need(await deps.authorities.read(cluster));
+    plan = planAuthorities(stored ?? [], nowMs, deps.policy);
+  }
+  if (plan.make) {
+    const made = await makeAuthority(cluster, nowMs, deps.policy.lifetimeMs);
+    if (stored === null) needOrRefused(await deps.authorities.create(cluster, [made]));
+    else need(await deps.authorities.replace(cluster, [made, ...plan.trusted]));
+    deps.log('info', 'certificate authority made', { cluster, rule: plan.rule, authority: made.id });
+    stored = need(await deps.authorities.read(cluster));
+    plan = planAuthorities(stored ?? [], nowMs, deps.policy);
+  }
+  if (plan.signing === null || stored === null) {
+    known.delete(cluster);
+    throw new Error(`the authority of ${cluster} was made and is not there`);
+  }
+  if (!fresh || stored !== kept?.authorities) known.set(cluster, { authorities: stored, readAtMs: nowMs });
+  return { signing: plan.signing, trusted: plan.trusted };
+}
