@@ -14,7 +14,6 @@ import {
   type HoldStage,
   holdStage,
   type LeaseWatch,
-  readIntervalMs,
   renewed,
   startWatch,
   watched,
@@ -25,6 +24,7 @@ import type { Lease } from '../core/model/lease.ts';
 import { FailsafeAsker, noFailsafe } from './failsafe-asker.ts';
 import { leaseFacts } from './lease-facts.ts';
 import type { LeaseKeeperDeps, LeaseView, LeaseWriteOutcome } from './lease-keeper-deps.ts';
+import { LeaseReading } from './lease-reading.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { PromiseBook } from './promise-book.ts';
 import { StageTimer } from './stage-timer.ts';
@@ -38,7 +38,6 @@ interface Sent {
 }
 
 const defaultHeartbeatMs = 500;
-const holderReadsEveryBeats = 4;
 /** Renewals in flight at once: a hung attempt must not stop the next one. */
 const maxRenewalsInFlight = 3;
 const renewAgainAfterMs = 20;
@@ -60,14 +59,13 @@ export class LeaseKeeper {
   #answeredMs: number | null = null;
   /** What `onChange` was last told of. */
   #told = '';
-  #readAtMs = Number.NEGATIVE_INFINITY;
   #reading = false;
   #readAgain = false;
   #renewalsInFlight = 0;
   #suspicious = false;
   #closed = false;
   #heartbeat: NodeJS.Timeout | null = null;
-  #readTimer: NodeJS.Timeout | null = null;
+  readonly #reads: LeaseReading;
   readonly #stageTimer: StageTimer;
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #waiters = new Waiters();
@@ -81,6 +79,13 @@ export class LeaseKeeper {
     this.#watch = startWatch(deps.now());
     this.#stageTimer = new StageTimer(deps.now);
     this.#promises = new PromiseBook(deps.now, deps.log);
+    this.#reads = new LeaseReading({
+      ...{ store: deps.store, now: deps.now, readNow: () => this.readNow() },
+      facts: () => ({
+        ...{ record: this.#record, watch: this.#watch, heartbeatMs: this.#heartbeatMs() },
+        ...{ isHolder: this.isHolder(), holds: this.#hold !== null, suspicious: this.#suspicious },
+      }),
+    });
     this.#asker = new FailsafeAsker({
       ...{ ...noFailsafe, ...deps.failsafe, ...deps },
       facts: () => ({ record: this.#record, lease: this.#watch.lease, hold: this.#hold }),
@@ -94,14 +99,14 @@ export class LeaseKeeper {
 
   start(): void {
     this.#beat();
-    this.readNow();
   }
 
   stop(): void {
     this.#closed = true;
-    for (const timer of [this.#heartbeat, this.#readTimer, this.#retryTimer]) {
+    for (const timer of [this.#heartbeat, this.#retryTimer]) {
       if (timer !== null) clearTimeout(timer);
     }
+    this.#reads.stop();
     this.#stageTimer.stop();
     this.#asker.stop();
     this.#waiters.close();
@@ -269,13 +274,7 @@ export class LeaseKeeper {
     this.#loop.beat(this.#deps.now(), this.#heartbeatMs());
     this.#heartbeat = setTimeout(() => this.#beat(), this.#heartbeatMs());
     if (this.isHolder()) void this.#renew();
-    if (!this.#reading && this.#isReadDue()) this.readNow();
-  }
-
-  /** A watcher reads once a heartbeat; a wake-up has usually made it do so. The holder learns from its renewals, and reads for the record. */
-  #isReadDue(): boolean {
-    const age = this.#deps.now() - this.#readAtMs;
-    return age >= this.#heartbeatMs() * (this.isHolder() ? holderReadsEveryBeats : 0.7);
+    if (!this.#reading && this.#reads.isDue()) this.readNow();
   }
 
   async #renew(): Promise<void> {
@@ -329,25 +328,24 @@ export class LeaseKeeper {
   async #read(): Promise<void> {
     this.#reading = true;
     this.#readAgain = false;
-    if (this.#readTimer !== null) clearTimeout(this.#readTimer);
-    await this.refresh().catch((error: unknown) => {
+    this.#reads.begins();
+    await this.#look().catch((error: unknown) => {
       this.#deps.log('reading the lease failed', { error: String(error) });
     });
     this.#reading = false;
-    this.#readAtMs = this.#deps.now();
     if (this.#closed) return;
-    if (this.#readAgain) {
-      void this.#read();
-      return;
-    }
-    const missed = this.#deps.now() - this.#watch.sinceMs > 1.5 * this.#heartbeatMs();
-    const suspicious = this.#suspicious || (missed && !this.isHolder());
-    const interval = readIntervalMs(this.#watch, this.#heartbeatMs(), suspicious);
+    const suspicious = this.#reads.ended();
+    if (this.#readAgain) void this.#read();
     // Time itself is news to who waits for silence to be long enough.
-    if (suspicious) this.#deps.onChange();
-    if (interval < this.#heartbeatMs()) {
-      this.#readTimer = setTimeout(() => this.readNow(), interval);
-    }
+    else if (suspicious) this.#deps.onChange();
+  }
+
+  /** What a cheap read says beyond "renewed" is learned of a consistent one. */
+  async #look(): Promise<void> {
+    const sent = this.#send();
+    const seen = await this.#reads.renewal(this.#budget().attemptTimeoutMs);
+    if (seen === null) await this.refresh();
+    else if (seen !== 'unanswered') this.#learn(seen.record, seen.lease, sent);
   }
 
   #learn(record: ClusterRecord | null, lease: Lease | null, sent: Sent): void {

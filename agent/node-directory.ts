@@ -2,7 +2,8 @@
  * Where the other hosts of the cluster are, as their reports say: read from DynamoDB when asked, and kept as the peers of
  * the wake-up datagram.
  */
-import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
+import type { ClusterStore, ReadOptions } from '../adapters/aws/cluster-store.ts';
+import { type Answer, ok } from '../adapters/aws/store-answer.ts';
 import type { WakeUp } from '../adapters/wake-up.ts';
 import type { NodeId } from '../core/model/lease.ts';
 import type { NodeReport, ProxyReport } from '../core/model/node-report.ts';
@@ -11,6 +12,7 @@ const readTimeoutMs = 1_000;
 /** How often the others' reports are to be read, and how often once nobody has said anything new for a while. */
 export const readNodesEveryMs = { busy: 3_000, quiet: 10_000 } as const;
 const quietAfterMs = 30_000;
+const noProxiesForMs = 60_000;
 
 export interface NodeDirectoryDeps {
   readonly store: Pick<ClusterStore, 'readNodes' | 'readProxies'>;
@@ -27,6 +29,8 @@ export class NodeDirectory {
   /** What the last read found, positions left out, and when that was new. */
   #said = '';
   #changedMs: number;
+  /** When a read found that there is no proxy; null: there is one, or nobody knows. */
+  #noProxiesMs: number | null = null;
 
   constructor(deps: NodeDirectoryDeps) {
     this.#deps = deps;
@@ -44,17 +48,18 @@ export class NodeDirectory {
 
   /** How long after one read the next one is due, unless something is missing. `underWay`: an operation, whose changes must be seen. */
   everyMs(underWay: boolean): number {
-    const quiet = !underWay && this.#deps.now() - this.#changedMs >= quietAfterMs;
-    return quiet ? readNodesEveryMs.quiet : readNodesEveryMs.busy;
+    return !underWay && this.#isQuiet() ? readNodesEveryMs.quiet : readNodesEveryMs.busy;
   }
 
-  /** What cannot be read stays as it was. */
+  #isQuiet(): boolean {
+    return this.#deps.now() - this.#changedMs >= quietAfterMs;
+  }
+
+  /** What cannot be read stays as it was. While nothing changes, reads that cost half as much, and may be a moment old, will do. */
   async read(): Promise<void> {
     const { store, wakeUp, self } = this.#deps;
-    const [nodes, proxies] = await Promise.all([
-      store.readNodes({ timeoutMs: readTimeoutMs }),
-      store.readProxies({ timeoutMs: readTimeoutMs }),
-    ]);
+    const options = { timeoutMs: readTimeoutMs, eventually: this.#isQuiet() };
+    const [nodes, proxies] = await Promise.all([store.readNodes(options), this.#readProxies(options)]);
     if (nodes.kind === 'ok') {
       this.#nodes = nodes.value;
       this.#read = true;
@@ -67,6 +72,17 @@ export class NodeDirectory {
         : [];
     wakeUp.setPeers([...others, ...otherProxies].map(({ host, wakePort }) => ({ host, port: wakePort })));
   }
+
+  /** Where there are none, they are looked for once a minute. */
+  async #readProxies(options: ReadOptions): Promise<Answer<readonly ProxyReport[]>> {
+    const nowMs = this.#deps.now();
+    if (options.eventually && this.#noProxiesMs !== null && nowMs - this.#noProxiesMs < noProxiesForMs)
+      return ok([]);
+    const answer = await this.#deps.store.readProxies(options);
+    this.#noProxiesMs = answer.kind === 'ok' && answer.value.length === 0 ? nowMs : null;
+    return answer;
+  }
+
   /** Null: it could not be read, so that nobody knows whether it is as it was. */
   #notice(said: string | null): void {
     if (said !== null && said === this.#said) return;

@@ -1,6 +1,6 @@
 /**
  * What `leasehold status` shows: the record, the lease and every node's own report, put side by side. Pure. A report is what a
- * node said last, positions in it up to ten seconds ago.
+ * node said last, positions in it up to half a minute ago where hardly anything is written.
  */
 import type { ClusterRecord, FailoverState } from '../core/model/cluster-record.ts';
 import type { Lease, LeaseState, SynchronousSet } from '../core/model/lease.ts';

@@ -1,6 +1,6 @@
 /**
  * All that is kept of one cluster in DynamoDB, as typed calls. Operating errors and failed conditions are values; reads are strongly
- * consistent; an item that is malformed throws `InvalidInput`, naming its attribute. Upholds that every invariant lives in
+ * consistent unless a caller says that an older answer will do; an item that is malformed throws `InvalidInput`, naming its attribute. Upholds that every invariant lives in
  * one item: each write here is one conditional call.
  */
 import type { LeaseWrite } from '../../core/lease/lease-write.ts';
@@ -14,7 +14,7 @@ import { parseLease } from '../../core/wire/parse-lease.ts';
 import { nodeReportToItem, parseNodeReport } from '../../core/wire/parse-node-report.ts';
 import { parseProxyReport, proxyReportToItem } from '../../core/wire/parse-proxy-report.ts';
 import { createDrillStore, type DrillStore } from './drill-items.ts';
-import { createItemCalls, type DocumentClient, type ItemCalls } from './item-calls.ts';
+import { createItemCalls, type DocumentClient, type ItemCalls, type ReadOptions } from './item-calls.ts';
 import { leaseUpdate } from './lease-item.ts';
 import { createOperationStore, mapOk, type OperationStore } from './operation-items.ts';
 import { type RecordChange, recordUpdate } from './record-item.ts';
@@ -27,8 +27,8 @@ export interface ClusterHead {
 }
 
 export interface ClusterStore extends OperationStore, DrillStore {
-  /** Record and lease as of one moment. */
-  readHead(o?: CallOptions): Promise<Answer<ClusterHead>>;
+  /** Record and lease. */
+  readHead(o?: ReadOptions): Promise<Answer<ClusterHead>>;
   /** The lease after the write. After `unreachable` the write may still land. */
   writeLease(write: LeaseWrite, o?: CallOptions): Promise<Conditional<Lease>>;
   /** Only if there is none. */
@@ -38,12 +38,14 @@ export interface ClusterStore extends OperationStore, DrillStore {
   /** Refused when another EC2 instance reports under that node id. */
   putNodeReport(report: NodeReport, o?: CallOptions): Promise<Conditional<void>>;
   putProxyReport(report: ProxyReport, o?: CallOptions): Promise<Conditional<void>>;
-  readNodes(o?: CallOptions): Promise<Answer<readonly NodeReport[]>>;
-  readProxies(o?: CallOptions): Promise<Answer<readonly ProxyReport[]>>;
+  readNodes(o?: ReadOptions): Promise<Answer<readonly NodeReport[]>>;
+  readProxies(o?: ReadOptions): Promise<Answer<readonly ProxyReport[]>>;
   putEvent(event: ClusterEvent, o?: CallOptions): Promise<Answer<void>>;
   /** Newest first. */
   listEvents(limit: number, o?: CallOptions): Promise<Answer<readonly ClusterEvent[]>>;
 }
+
+export type { ReadOptions };
 
 const eventRetentionSeconds = 90 * 24 * 3600;
 
@@ -69,7 +71,7 @@ function partition(pk: string) {
 
 function headCalls(calls: ItemCalls, pk: string) {
   return {
-    async readHead(o: CallOptions = {}): Promise<Answer<ClusterHead>> {
+    async readHead(o: ReadOptions = {}): Promise<Answer<ClusterHead>> {
       return mapOk(await calls.query(partition(pk), o), (items) => {
         const record = items.find(({ sk }) => sk === 'record');
         const lease = items.find(({ sk }) => sk === 'lease');
@@ -109,10 +111,10 @@ function reportCalls(calls: ItemCalls, pk: string) {
       const item = { ...proxyReportToItem(report), pk: `${pk}#proxies`, sk: report.proxy };
       return calls.put(item, sameInstance(report.instanceId), o);
     },
-    async readNodes(o: CallOptions = {}): Promise<Answer<readonly NodeReport[]>> {
+    async readNodes(o: ReadOptions = {}): Promise<Answer<readonly NodeReport[]>> {
       return mapOk(await calls.query(partition(`${pk}#nodes`), o), (items) => items.map(parseNodeReport));
     },
-    async readProxies(o: CallOptions = {}): Promise<Answer<readonly ProxyReport[]>> {
+    async readProxies(o: ReadOptions = {}): Promise<Answer<readonly ProxyReport[]>> {
       return mapOk(await calls.query(partition(`${pk}#proxies`), o), (items) => items.map(parseProxyReport));
     },
   };

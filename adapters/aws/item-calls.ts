@@ -33,7 +33,7 @@ export interface ItemKey {
 }
 
 export interface ItemCalls {
-  /** Strongly consistent; at most `limit` items, in the order asked for. */
+  /** Strongly consistent unless it is told otherwise; at most `limit` items, in the order asked for. */
   query(
     input: Omit<QueryCommandInput, 'TableName' | 'ConsistentRead'>,
     bounds: QueryBounds,
@@ -49,7 +49,12 @@ export interface ItemCalls {
 
 export type UpdateInput = Omit<UpdateCommandInput, 'TableName' | 'Key' | 'ReturnValues'>;
 
-export interface QueryBounds extends CallOptions {
+export interface ReadOptions extends CallOptions {
+  /** Eventually consistent: at half the price, and what was just written may be missing. */
+  readonly eventually?: boolean;
+}
+
+export interface QueryBounds extends ReadOptions {
   readonly limit?: number;
 }
 
@@ -64,7 +69,7 @@ export function createItemCalls(deps: { client: DocumentClient; tableName: strin
   return {
     query: (input, bounds) =>
       attempt(bounds, 'repeatable', (abortSignal) =>
-        queryPages(client, { ...input, TableName }, bounds.limit, abortSignal),
+        queryPages(client, { ...input, TableName }, bounds, abortSignal),
       ),
     put: (Item, input, o = {}) =>
       attemptConditional(
@@ -88,7 +93,7 @@ export function createItemCalls(deps: { client: DocumentClient; tableName: strin
 async function queryPages(
   client: DocumentClient,
   input: QueryCommandInput,
-  limit: number | undefined,
+  { limit, eventually = false }: QueryBounds,
   abortSignal: AbortSignal,
 ): Promise<Item[]> {
   const items: Item[] = [];
@@ -98,7 +103,7 @@ async function queryPages(
       limit === undefined || input.FilterExpression !== undefined ? undefined : limit - items.length;
     const command = new QueryCommand({
       ...input,
-      ConsistentRead: true,
+      ConsistentRead: !eventually,
       ...(Limit === undefined ? {} : { Limit }),
       ...(from === undefined ? {} : { ExclusiveStartKey: from }),
     });

@@ -22,6 +22,7 @@ import type { DrillWindow } from '../../core/drill/drill-window.ts';
 import type { CanaryFigures, Drill, DrillKind } from '../../core/model/drill.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { Operation } from '../../core/model/operation.ts';
+import { reportPaceMs } from '../../core/model/report-pace.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { Answer } from '../aws/store-answer.ts';
 import { need } from '../workflow/workflow-error.ts';
@@ -61,8 +62,8 @@ export type DrillRun =
   | { readonly kind: 'refused'; readonly decision: DrillDecision }
   | { readonly kind: 'ended'; readonly drill: Drill };
 
-/** Hosts report every ten seconds: within this long each has, or is silent. */
-const reportsLimitMs = 15_000;
+/** Within this long each host has reported, or is silent. */
+const reportsLimitMs = reportPaceMs.quiet + 5_000;
 const lookEveryMs = 1_000;
 /** So long the canary writes before the operation: connections are made, and it is seen to work. */
 const warmUpMs = 2_000;

@@ -1,23 +1,24 @@
 /**
- * What this node says of itself in DynamoDB: written at once when something but a position changes, else every ten
- * seconds (every second while an operation is under way, when positions matter). One write in flight at a time.
+ * What this node says of itself in DynamoDB: written at once when something but a position changes, else at the pace of
+ * `core/model/report-pace.ts`. One write in flight at a time.
  */
 import { walPosition } from '../../adapters/postgres/observe.ts';
 import { reportedHealth } from '../../core/host/host-health.ts';
-import { lsnBytesBetween } from '../../core/model/lsn.ts';
+import { type Lsn, lsnBytesBetween } from '../../core/model/lsn.ts';
 import type { NodeReport, PostgresState } from '../../core/model/node-report.ts';
+import { reportEveryMs } from '../../core/model/report-pace.ts';
 import type { HostContext } from './host-context.ts';
 import type { Look } from './server.ts';
-
-/** While nothing but a position changes. */
-export const reportEveryMs = 10_000;
-const everyMsInOperation = 1_000;
 
 export class Reporter {
   readonly #context: HostContext;
   #last: NodeReport | null = null;
   #lastText = '';
-  #writtenMs = Number.NEGATIVE_INFINITY;
+  #written: { readonly atMs: number; readonly lsn: Lsn | null } = {
+    atMs: Number.NEGATIVE_INFINITY,
+    lsn: null,
+  };
+  #changedMs = Number.NEGATIVE_INFINITY;
   #seq = 0;
   #writing = false;
 
@@ -37,9 +38,15 @@ export class Reporter {
       { ...report, lsn: null, replayLsn: null, lagBytes: null, seq: 0 },
       bigintAsText,
     );
-    const inOperation = keeper.view().record?.operation != null;
-    const due = now() - this.#writtenMs > (inOperation ? everyMsInOperation : reportEveryMs);
-    if (this.#writing || (text === this.#lastText && !due)) return;
+    const nowMs = now();
+    const changed = text !== this.#lastText;
+    if (changed) this.#changedMs = nowMs;
+    const everyMs = reportEveryMs({
+      inOperation: keeper.view().record?.operation != null,
+      unchangedForMs: nowMs - this.#changedMs,
+      movedBytes: moved(this.#written.lsn, report.lsn),
+    });
+    if (this.#writing || (!changed && nowMs - this.#written.atMs <= everyMs)) return;
     this.#writing = true;
     this.#seq += 1;
     // Not awaited: a round must not wait for a report.
@@ -48,7 +55,7 @@ export class Reporter {
       .then((put) => {
         if (put.kind === 'ok') {
           this.#lastText = text;
-          this.#writtenMs = now();
+          this.#written = { atMs: now(), lsn: report.lsn };
         } else if (put.kind === 'refused') {
           log('error', 'another instance has registered under this node id', { instance: report.instanceId });
         } else log('warn', 'report not written', { error_kind: put.kind });
@@ -104,6 +111,13 @@ export class Reporter {
       version: observation?.version ?? '',
     };
   }
+}
+
+/** In bytes; of a position that appears, goes or goes back: a lot. */
+function moved(from: Lsn | null, to: Lsn | null): number {
+  if (from === to) return 0;
+  const bytes = from === null || to === null ? -1 : lsnBytesBetween(from, to);
+  return bytes < 0 ? Number.POSITIVE_INFINITY : bytes;
 }
 
 function stateOf(look: Look): PostgresState {

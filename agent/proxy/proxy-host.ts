@@ -10,6 +10,7 @@ import type { HealthFacts } from '../../core/host/health.ts';
 import type { ProxyHostConfig } from '../../core/model/host-config.ts';
 import { defaultTags, type ProxyReport } from '../../core/model/node-report.ts';
 import type { Action } from '../../core/model/operation.ts';
+import { reportEveryMs } from '../../core/model/report-pace.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
 import type { Emit, Log } from '../emit.ts';
 import type { LeaseKeeper } from '../lease-keeper.ts';
@@ -20,7 +21,6 @@ const drainMs = 1_000;
 /** A pause ends by itself after this long, also when this agent is hung. */
 const holdMs = 30_000;
 const unknownHolderEveryMs = 100;
-const reportEveryMs = 10_000;
 
 export interface ProxyHostDeps {
   readonly config: ProxyHostConfig;
@@ -40,6 +40,7 @@ export class ProxyHost {
   readonly #deps: ProxyHostDeps;
   #nodesReadMs = Number.NEGATIVE_INFINITY;
   #reportedMs = Number.NEGATIVE_INFINITY;
+  #saysSinceMs = Number.NEGATIVE_INFINITY;
   #reportSeq = 0;
   #lastReport = '';
   #routedEpoch: number | null = null;
@@ -327,8 +328,12 @@ export class ProxyHost {
       },
     };
     const text = JSON.stringify(says);
-    const due = this.#deps.now() - this.#reportedMs > reportEveryMs;
-    if (text === this.#lastReport && !due) return;
+    const nowMs = this.#deps.now();
+    const changed = text !== this.#lastReport;
+    if (changed) this.#saysSinceMs = nowMs;
+    const unchangedForMs = nowMs - this.#saysSinceMs;
+    const everyMs = reportEveryMs({ inOperation: false, unchangedForMs, movedBytes: 0 });
+    if (!changed && nowMs - this.#reportedMs <= everyMs) return;
     this.#reportSeq += 1;
     const report: ProxyReport = { ...says, seq: this.#reportSeq };
     const put = await this.#deps.store.putProxyReport(report, { timeoutMs: 1_000 });

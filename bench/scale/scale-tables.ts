@@ -1,6 +1,6 @@
 /** The tables of the scale suite, and what stopped each step. Pure. */
-import { reportEveryMs } from '../../agent/database/reporter.ts';
 import { readNodesEveryMs } from '../../agent/node-directory.ts';
+import { reportPaceMs } from '../../core/model/report-pace.ts';
 import type { CellValue, Table } from '../report/bench-result.ts';
 import type { StepFigures } from './run-step.ts';
 
@@ -29,7 +29,7 @@ const agentsPerCluster = 4;
 export function dueRate(heartbeatMs: number): number {
   const beats = 1_000 / heartbeatMs;
   return (
-    beats * (1 + 3 + 1 / 4) + agentsPerCluster * (2_000 / readNodesEveryMs.quiet + 1_000 / reportEveryMs)
+    beats * (1 + 3 + 1 / 4) + agentsPerCluster * (2_000 / readNodesEveryMs.quiet + 1_000 / reportPaceMs.quiet)
   );
 }
 

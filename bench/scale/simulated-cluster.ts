@@ -7,12 +7,12 @@ import { randomUUID } from 'node:crypto';
 import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { uptimeMs } from '../../adapters/clock.ts';
 import type { WakeUp } from '../../adapters/wake-up.ts';
-import { reportEveryMs } from '../../agent/database/reporter.ts';
 import { LeaseKeeper } from '../../agent/lease-keeper.ts';
 import { NodeDirectory, readNodesEveryMs } from '../../agent/node-directory.ts';
 import { fenceBudget, type Hold } from '../../core/lease/lease-clock.ts';
 import { createLease } from '../../core/lease/lease-write.ts';
 import { type ClusterRecord, defaultSpec } from '../../core/model/cluster-record.ts';
+import { reportPaceMs } from '../../core/model/report-pace.ts';
 import { simulatedNodeReport, simulatedProxyReport } from './simulated-reports.ts';
 
 export interface LeaseTimes {
@@ -91,7 +91,7 @@ export class SimulatedCluster {
       now: uptimeMs,
     });
     this.#repeat(readNodesEveryMs.quiet, () => directory.read());
-    this.#repeat(reportEveryMs, () => this.#report(id));
+    this.#repeat(reportPaceMs.quiet, () => this.#report(id));
   }
 
   #keeper(id: string): LeaseKeeper {

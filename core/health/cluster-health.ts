@@ -6,6 +6,7 @@
 import type { ClusterRecord } from '../model/cluster-record.ts';
 import type { Lease } from '../model/lease.ts';
 import type { NodeReport, ProxyReport } from '../model/node-report.ts';
+import { reportPaceMs } from '../model/report-pace.ts';
 import type { HealthFigures } from './cluster-metrics.ts';
 
 export interface ClusterLook {
@@ -20,8 +21,8 @@ export interface ClusterLook {
   readonly operationSinceMs: number | null;
 }
 
-/** Hosts report every ten seconds: of two looks that are closer than this nothing follows. */
-export const leastApartMs = 25_000;
+/** Each host has reported within this time: of two looks that are closer nothing follows. */
+export const leastApartMs = 1.5 * reportPaceMs.quiet;
 /** Below this, renewals are only late. */
 const leastMissedPercent = 10;
 

@@ -5,8 +5,8 @@
  * others' promises. Everything random comes from one seed. At each moment the guard's deadlines say which PostgreSQL may accept
  * writes (L3, D1): never two.
  */
-import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
-import type { CallOptions } from '../../adapters/aws/store-answer.ts';
+import type { ClusterHead, ClusterStore } from '../../adapters/aws/cluster-store.ts';
+import { type CallOptions, ok } from '../../adapters/aws/store-answer.ts';
 import { LeaseKeeper } from '../../agent/lease-keeper.ts';
 import type { LeaseView } from '../../agent/lease-keeper-deps.ts';
 import type { FailsafeAnswer, FailsafeAsk } from '../../core/lease/failsafe.ts';
@@ -44,6 +44,10 @@ export class LeaseCluster {
   /** For whom the store is away, and who hears and says nothing on the peer channel. */
   readonly storeAwayFor = new Set<string>();
   readonly peersAway = new Set<string>();
+  /** Record and lease after each of the last writes: what a read that is not consistent may find. */
+  readonly heads: ClusterHead[] = [];
+  /** How often a read that was not consistent found an old one. */
+  staleReads = 0;
   /** How often failsafe mode was entered for longer than a heartbeat. */
   failsafes = 0;
   #outageUntilMs = 0;
@@ -111,10 +115,22 @@ export class LeaseCluster {
       this.violations.push(`at ${this.nowMs()} ms ${kind} while ${writable.map(({ id }) => id)} may write`);
   }
 
+  /** From one of the replicas of the table: often the newest, sometimes one of some writes ago, also long ago. */
+  staleHead(): ClusterHead {
+    const { record, lease } = this.table;
+    const old = this.heads[Math.floor(this.random() ** 2 * this.heads.length)];
+    if (!this.chance(0.3) || old === undefined) return { record, lease };
+    this.staleReads += 1;
+    return old;
+  }
+
   close(): void {
     for (const host of this.hosts) host.stop();
   }
 }
+
+/** Newest first. */
+const keptHeads = 12;
 
 export class SimulatedHost {
   readonly id: string;
@@ -270,11 +286,20 @@ export class SimulatedHost {
     const memory = createMemoryStore({ table: this.#cluster.table });
     return {
       ...memory,
-      readHead: (o) => this.#overNetwork(() => memory.readHead(), o),
+      readHead: (o) =>
+        this.#overNetwork(
+          () => (o?.eventually ? Promise.resolve(ok(this.#cluster.staleHead())) : memory.readHead()),
+          o,
+        ),
       writeLease: (write, o) =>
         this.#overNetwork(async () => {
           const answer = await memory.writeLease(write);
           if (answer.kind === 'ok') this.#cluster.landed(write.kind, answer.value);
+          this.#cluster.heads.unshift({
+            record: this.#cluster.table.record,
+            lease: this.#cluster.table.lease,
+          });
+          this.#cluster.heads.splice(keptHeads);
           return answer;
         }, o),
     };

@@ -3,6 +3,7 @@
  * force): what the guard was told, and every call that was made.
  */
 import { expect, vi } from 'vitest';
+import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { LeaseKeeper } from '../../agent/lease-keeper.ts';
 import type { LeaseView } from '../../agent/lease-keeper-deps.ts';
 import type { FailsafeAnswer, FailsafeAsk } from '../../core/lease/failsafe.ts';
@@ -23,6 +24,8 @@ export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsyn
 
 export interface Bench {
   readonly keeper: LeaseKeeper;
+  /** As the keeper has it: a test may put other calls in. */
+  readonly store: ClusterStore;
   readonly table: MemoryTable;
   readonly calls: LineCall[];
   /** What the guard was told, in order. */
@@ -60,6 +63,7 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     failsafe: [],
     calls: [],
     keeper: undefined as unknown as LeaseKeeper,
+    store: undefined as unknown as ClusterStore,
   };
   const { store, calls } = slowStore(createMemoryStore({ table }), (call) => made.line(call), now);
   const keeper = new LeaseKeeper({
@@ -82,7 +86,7 @@ export function bench(lease: Lease | null = held, writer = me): Bench {
     },
     log: (message, fields) => made.logged.push([message, fields]),
   });
-  return Object.assign(made, { keeper, calls });
+  return Object.assign(made, { keeper, calls, store });
 }
 
 /** A keeper that holds the lease, its last renewal sent at this instant. */

@@ -2,18 +2,26 @@
 import { describe, expect, it } from 'vitest';
 import { NodeDirectory, readNodesEveryMs } from '../../agent/node-directory.ts';
 import { lsnOf } from '../../core/model/lsn.ts';
-import type { NodeReport } from '../../core/model/node-report.ts';
+import type { NodeReport, ProxyReport } from '../../core/model/node-report.ts';
 import { sampleNodeReport, sampleProxyReport } from '../support/samples.ts';
 
 function directory() {
   let nowMs = 0;
   let answers = true;
   let nodes: readonly NodeReport[] = [sampleNodeReport];
+  let proxies: readonly ProxyReport[] = [sampleProxyReport];
+  const reads: { readonly of: 'nodes' | 'proxies'; readonly eventually: boolean | undefined }[] = [];
   const failure = { kind: 'unreachable', message: 'away' } as const;
   const made = new NodeDirectory({
     store: {
-      readNodes: async () => (answers ? { kind: 'ok', value: nodes } : failure),
-      readProxies: async () => (answers ? { kind: 'ok', value: [sampleProxyReport] } : failure),
+      readNodes: async (o) => {
+        reads.push({ of: 'nodes', eventually: o?.eventually });
+        return answers ? { kind: 'ok', value: nodes } : failure;
+      },
+      readProxies: async (o) => {
+        reads.push({ of: 'proxies', eventually: o?.eventually });
+        return answers ? { kind: 'ok', value: proxies } : failure;
+      },
     },
     wakeUp: { setPeers: () => undefined },
     self: 'node1',
@@ -30,6 +38,11 @@ function directory() {
     says: (changed: Partial<NodeReport>) => {
       nodes = nodes.map((report) => ({ ...report, ...changed }));
     },
+    proxiesAre: (given: readonly ProxyReport[]) => {
+      proxies = given;
+    },
+    /** What was read since it was asked last. */
+    reads: () => reads.splice(0),
     goAway: () => {
       answers = false;
     },
@@ -74,5 +87,33 @@ describe('how often reports are read', () => {
     one.goAway();
     await one.readFor(1);
     expect(one.everyMs()).toBe(readNodesEveryMs.busy);
+  });
+});
+
+describe('how reports are read', () => {
+  it('is consistent until nothing has changed for half a minute, and again once something has', async () => {
+    const one = directory();
+    await one.readFor(30);
+    expect(one.reads().every(({ eventually }) => eventually === false)).toBe(true);
+    await one.readFor(5);
+    expect(one.reads().every(({ eventually }) => eventually === true)).toBe(true);
+    one.says({ role: 'primary' });
+    await one.readFor(2);
+    expect(one.reads().at(-1)).toEqual({ of: 'proxies', eventually: false });
+  });
+
+  it('looks for proxies once a minute where there are none, while nothing changes', async () => {
+    const one = directory();
+    one.proxiesAre([]);
+    const asked = () => one.reads().filter(({ of }) => of === 'proxies').length;
+    await one.readFor(30);
+    expect(asked()).toBe(30);
+    await one.readFor(120);
+    expect(asked()).toBeLessThanOrEqual(3);
+    one.proxiesAre([sampleProxyReport]);
+    await one.readFor(61);
+    expect(asked()).toBeGreaterThan(0);
+    await one.readFor(5);
+    expect(asked()).toBe(5);
   });
 });
