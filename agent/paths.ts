@@ -15,3 +15,5 @@ export const proxyFolder = (config: HostConfig): string => join(config.folder, '
 export const logFolder = (config: HostConfig): string => join(config.folder, 'log');
 /** The ports the agent got, for those on this host who ask for 0. */
 export const agentFilePath = (config: HostConfig): string => join(config.folder, 'run', 'agent.json');
+/** The host's private key, and the certificate that is in force. */
+export const tlsFolder = (config: HostConfig): string => join(config.folder, 'tls');

@@ -19,9 +19,11 @@ import type { Lease } from '../core/model/lease.ts';
 import type { NodeReport } from '../core/model/node-report.ts';
 import { ActionRunner } from './action-runner.ts';
 import { writeAgentFile } from './agent-file.ts';
+import type { CertificateKeeper } from './certificates.ts';
 import { CommandTranscript } from './command-transcript.ts';
 import { createControlPlaneClients } from './control-plane-clients.ts';
 import { listenForControl } from './control-socket.ts';
+import { databaseCertificates } from './database/database-certificates.ts';
 import { DatabaseHost } from './database/database-host.ts';
 import { databaseExecutors } from './database/executors.ts';
 import { failsafeChannel, peerLinkOf } from './database/failsafe-channel.ts';
@@ -121,6 +123,7 @@ interface Agent {
   readonly runner: ActionRunner;
   readonly health: HealthWatch;
   readonly peers: PeerLink;
+  readonly certificates: CertificateKeeper;
   readonly listensOn: (restPort: number) => void;
 }
 
@@ -137,7 +140,7 @@ async function ensureGuard({ context, guard }: Agent): Promise<void> {
   }
 }
 
-function startTimers({ context, guard, host, health }: Agent): () => void {
+function startTimers({ context, guard, host, health, certificates }: Agent): () => void {
   const { keeper, log, server } = context;
   const watch = setInterval(() => {
     const postmaster = server.last()?.postmaster;
@@ -154,7 +157,9 @@ function startTimers({ context, guard, host, health }: Agent): () => void {
     host.reconcile();
   }, roundMs);
   health.start();
+  const stopCertificates = certificates.start();
   return () => {
+    stopCertificates();
     health.stop();
     clearInterval(watch);
     clearInterval(rounds);
@@ -164,29 +169,24 @@ function startTimers({ context, guard, host, health }: Agent): () => void {
 async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const log = createLog({ cluster: config.cluster, node: config.node });
   const writer = { node: config.node, incarnation: randomUUID() };
-  const store = createClusterStore({
-    client: createDynamoClient({ region: config.region }),
-    tableName: config.tableName,
-    cluster: config.cluster,
-  });
-  const clients = createControlPlaneClients({
-    aws: createAwsClients({ region: config.region }),
-    stateMachineArn: config.stateMachineArn,
-    log,
-  });
+  const { region, tableName, cluster, node, stateMachineArn } = config;
+  const table = { client: createDynamoClient({ region }), tableName, cluster };
+  const store = createClusterStore(table);
+  const clients = createControlPlaneClients({ aws: createAwsClients({ region }), stateMachineArn, log });
   const transcript = new CommandTranscript(log);
-  const server = new Server(postgresFor(config, (report) => transcript.add(report)));
+  const tls = () => keeper.view().record?.spec.tls ?? null;
+  const required = () => tls()?.mode === 'required';
+  const server = new Server(postgresFor(config, (report) => transcript.add(report), required));
   const guard = guardFor(config);
   const watchdog = new Watchdog({ path: config.watchdog, mark: watchdogMarkPath(config), log });
   const wakeSignal = new WakeSignal();
-  const { host: address, wakePort, cluster, node, secrets } = config;
-  const wakeUp = await createWakeUp({
-    ...{ host: address, port: wakePort, secret: secrets.cluster, cluster, node },
-    onWake: () => {
-      wakeSignal.fire();
-      keeper.readNow();
-    },
-  });
+  const { host: address, wakePort, secrets } = config;
+  const onWake = () => {
+    wakeSignal.fire();
+    keeper.readNow();
+  };
+  const channel = { host: address, port: wakePort, secret: secrets.cluster, cluster, node };
+  const wakeUp = await createWakeUp({ ...channel, onWake });
   let lapsing = 0;
   const keeper: LeaseKeeper = new LeaseKeeper({
     store,
@@ -205,6 +205,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     log: (message, fields) => log('warn', message, fields),
   });
   const directory = new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs });
+  const certificates = databaseCertificates({ config, table, server, tls, log });
   let restPort = config.restPort;
   const emit = createEmit({ store, log, who: config.node });
   const health = new HealthWatch({
@@ -241,6 +242,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     reportSoon: () => host.reconcile(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
     restPort: () => restPort,
+    certificates,
     nextWake: (timeoutMs) => wakeSignal.next(timeoutMs),
     restartedInPlace: () => host.restartedInPlace(),
   };
@@ -262,7 +264,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const listensOn = (port: number): void => {
     restPort = port;
   };
-  return { context, guard, watchdog, host, runner, health, peers, listensOn };
+  return { context, guard, watchdog, host, runner, health, peers, certificates, listensOn };
 }
 
 function guardFor(config: DatabaseHostConfig): Guard {

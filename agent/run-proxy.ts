@@ -17,10 +17,11 @@ import { ActionRunner } from './action-runner.ts';
 import { writeAgentFile } from './agent-file.ts';
 import { createControlPlaneClients } from './control-plane-clients.ts';
 import { listenForControl } from './control-socket.ts';
-import { createEmit, createLog } from './emit.ts';
+import { createEmit, createLog, type Log } from './emit.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeDirectory } from './node-directory.ts';
 import { controlFilePath, logFolder, proxyFolder } from './paths.ts';
+import { ProxyCertificates, proxyTls } from './proxy/proxy-certificates.ts';
 import { ProxyHost } from './proxy/proxy-host.ts';
 import { startRestServer } from './rest-server.ts';
 import { tellServiceManager } from './service-manager.ts';
@@ -32,11 +33,9 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   const log = createLog({ cluster: config.cluster, node: config.node });
   mkdirSync(dirname(controlFilePath(config)), { recursive: true, mode: 0o755 });
   const writer = { node: config.node, incarnation: randomUUID() };
-  const store = createClusterStore({
-    client: createDynamoClient({ region: config.region }),
-    tableName: config.tableName,
-    cluster: config.cluster,
-  });
+  const { region, tableName, cluster } = config;
+  const table = { client: createDynamoClient({ region }), tableName, cluster };
+  const store = createClusterStore(table);
   const emit = createEmit({ store, log, who: config.node });
   const clients = createControlPlaneClients({
     aws: createAwsClients({ region: config.region }),
@@ -67,6 +66,8 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     },
     log: (message, fields) => log('warn', message, fields),
   });
+  const tls = () => keeper.view().record?.spec.tls ?? null;
+  const certificates = new ProxyCertificates({ config, table, endpoint: opened, tls, log });
   const host: ProxyHost = new ProxyHost({
     config,
     incarnation: writer.incarnation,
@@ -76,6 +77,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     wakeUp,
     directory: new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs }),
     restPort: () => restPort,
+    lacksCertificate: () => certificates.isMissing(),
     now: uptimeMs,
     emit,
     log,
@@ -110,20 +112,13 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   writeAgentFile(config, { restPort, wakePort: wakeUp.port });
   log('info', 'agent started', { incarnation: writer.incarnation, rest_port: restPort });
   keeper.start();
-  const rounds = setInterval(() => host.reconcile(), roundMs);
-  const ensure = setInterval(() => {
-    void opened.ensureRunning().then((running) => {
-      if (running.kind !== 'running') log('error', 'a proxy program does not run', { ...running });
-      else if (running.restarted.length > 0)
-        log('warn', 'proxy programs restarted', { restarted: running.restarted });
-    });
-  }, ensureRunningEveryMs);
+  const stopTimers = startTimers({ host, endpoint: opened, certificates, log });
   const tellNoMore = tellServiceManager({ environment: process.env, log });
 
   const signal = await firstSignal();
   log('info', 'agent ends', { signal });
   tellNoMore();
-  for (const timer of [rounds, ensure]) clearInterval(timer);
+  stopTimers();
   runner.stop();
   keeper.stop();
   control.close();
@@ -132,6 +127,28 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   if (signal === 'SIGUSR2') await opened.stop();
   else opened.detach();
   return 0;
+}
+
+function startTimers(deps: {
+  readonly host: ProxyHost;
+  readonly endpoint: ProxyEndpoint;
+  readonly certificates: ProxyCertificates;
+  readonly log: Log;
+}): () => void {
+  const { host, endpoint, certificates, log } = deps;
+  const rounds = setInterval(() => host.reconcile(), roundMs);
+  const ensure = setInterval(() => {
+    void endpoint.ensureRunning().then((running) => {
+      if (running.kind !== 'running') log('error', 'a proxy program does not run', { ...running });
+      else if (running.restarted.length > 0)
+        log('warn', 'proxy programs restarted', { restarted: running.restarted });
+    });
+  }, ensureRunningEveryMs);
+  const stopCertificates = certificates.start();
+  return () => {
+    stopCertificates();
+    for (const timer of [rounds, ensure]) clearInterval(timer);
+  };
 }
 
 async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void): Promise<ProxyEndpoint> {
@@ -152,6 +169,7 @@ async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void)
     users: [{ name: superuser.name, secret: superuser.password }],
     canary: { user: superuser.name, password: superuser.password, database: 'postgres' },
     poolSize: config.poolSize,
+    tls: proxyTls(config),
     onPauseExpired,
   });
   if (opened.kind !== 'open') throw new Error(`${opened.kind}: ${opened.detail}`);

@@ -143,13 +143,17 @@ export class PostgresCluster extends Construct {
   #output(cluster: string, ports: ClusterPorts): void {
     const stack = Stack.of(this);
     const dsn = (port: number) =>
-      `postgresql://USER:PASSWORD@${this.balancer.dnsName}:${port}/DATABASE?application_name=APPLICATION`;
+      `postgresql://USER:PASSWORD@${this.balancer.dnsName}:${port}/DATABASE?application_name=APPLICATION&sslmode=verify-full&sslrootcert=authorities.pem`;
     const running = Object.entries(this.machines).flatMap(([name, { instance }]) =>
       instance === undefined ? [] : [{ name, instanceId: instance.ref }],
     );
     const outputs: Record<string, [value: string | undefined, description: string]> = {
       Endpoint: [dsn(ports.endpoint), 'The primary, through pools of connections'],
       Replicas: [dsn(ports.replicas), 'The standbys, in turn, without pools'],
+      TlsName: [
+        this.balancer.dnsName,
+        'For `tls.names` of the cluster file, so that sslmode=verify-full holds',
+      ],
       SuperuserSecret: [this.secrets.superuser.secretArn, 'JSON: username and password of the superuser'],
       Clients: [this.groups.clients.securityGroupId, 'Members of this security group may connect'],
       Isolation: [this.groups.isolation.securityGroupId, 'For `fencing` of mode isolate'],

@@ -2,7 +2,7 @@
  * `npm start`: the main job, end to end. Three nodes and a proxy come up, four clients write through the endpoint without a
  * pause, and the cluster is switched over, loses its primary's host, and has its primary's postmaster killed. What the clients
  * saw of it is measured, printed beside the budgets, and written to `.leasehold/last-run.json`. Ends with nothing left running;
- * `--keep` leaves the cluster up. Exit code 0 only when every scenario worked.
+ * `--keep` leaves the cluster up; `--tls` has it require TLS. Exit code 0 only when every scenario worked.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,10 @@ import { ContinuousWriter, lostWrites } from './runtime/continuous-writer.ts';
 import { writeJsonFile } from './runtime/json-file.ts';
 import { type MeasuredRun, runScenario, type Scenario, scenarios } from './scenarios.ts';
 
-const clusterFile = join(checkout, 'examples', 'three-nodes.json');
+const clusterFiles = {
+  plain: join(checkout, 'examples', 'three-nodes.json'),
+  tls: join(checkout, 'examples', 'three-nodes-tls.json'),
+};
 const folder = clusterFolder(checkout, 'main');
 /** Says that the cluster was made by this job, which may therefore remove it. */
 const marker = join(folder.path, 'made-by-npm-start');
@@ -33,7 +36,10 @@ interface Run extends MeasuredRun {
   readonly lost: number;
 }
 
-async function main(keep: boolean, signal: AbortSignal): Promise<number> {
+async function main(
+  { keep, tls }: { readonly keep: boolean; readonly tls: boolean },
+  signal: AbortSignal,
+): Promise<number> {
   if (livingRuntime(folder) !== null) {
     throw new CliError(
       'the cluster main is running here: end it with `npx leasehold down`, then start again',
@@ -41,9 +47,9 @@ async function main(keep: boolean, signal: AbortSignal): Promise<number> {
   }
   const ours = await prepareFolder();
   const startedMs = performance.now();
-  say('Starting three nodes and a proxy');
+  say(`Starting three nodes and a proxy${tls ? ', with TLS required' : ''}`);
   const cluster = await ClusterHandle.bringUp({
-    clusterFile,
+    clusterFile: tls ? clusterFiles.tls : clusterFiles.plain,
     project: checkout,
     timeoutMs: upTimeoutMs,
     signal,
@@ -175,7 +181,9 @@ function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: { keep: { type: 'boolean', default: false }, tls: { type: 'boolean', default: false } },
+});
 const interruption = new AbortController();
 let interrupted: keyof typeof interruptedCode | null = null;
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -186,7 +194,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 }
 let code = 1;
 try {
-  code = await main(values.keep, interruption.signal);
+  code = await main(values, interruption.signal);
 } catch (error) {
   process.stderr.write(`${error instanceof CliError ? error.message : (error as Error).stack}\n`);
 }

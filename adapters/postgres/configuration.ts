@@ -4,6 +4,7 @@
 // node's port, name or upstream.
 
 import { join } from 'node:path';
+import type { TlsFiles } from '../tls/tls-folder.ts';
 import { readTextFile, removeFile, writeFileAtomically, writeFileIfChanged } from './files.ts';
 import { type PostgresHost, siblings } from './host.ts';
 
@@ -68,6 +69,22 @@ const OWNED_SETTINGS = new Set([
   'wal_retrieve_retry_interval',
 ]);
 
+/** Leasehold's too where it keeps the server's certificate. A reload reads the files anew. */
+function tlsSettings(tls: TlsFiles): [string, string][] {
+  return [
+    ['ssl', 'on'],
+    ['ssl_cert_file', tls.certificate],
+    ['ssl_key_file', tls.key],
+    // Nobody logs in with a certificate: no client is asked for one.
+    ['ssl_ca_file', ''],
+    ['ssl_min_protocol_version', 'TLSv1.2'],
+  ];
+}
+
+function tlsOf(host: PostgresHost): TlsFiles | null {
+  return host.tls?.() ?? null;
+}
+
 /** Names of extra settings that cannot be accepted, with the reason, or an empty list. */
 export function refusedSettings(settings: Readonly<Record<string, string>>): string[] {
   const refused: string[] = [];
@@ -97,6 +114,8 @@ export function identityText(host: PostgresHost): string {
     // EBS prevents torn writes only for O_DIRECT; and pg_rewind needs it.
     ['full_page_writes', 'on'],
   ];
+  const tls = tlsOf(host);
+  if (tls !== null) values.push(...tlsSettings(tls));
   return NOTICE + values.map(([name, value]) => setting(name, value)).join('');
 }
 
@@ -131,6 +150,9 @@ export function connectionInfo(
     ['keepalives_count', '3'],
     ['tcp_user_timeout', '10000'],
   ];
+  const tls = tlsOf(host);
+  // Not verify-full: an authority signs for one cluster alone, and whoever has a certificate of it could do worse than play a node.
+  if (tls !== null) parts.push(['sslmode', 'verify-ca'], ['sslrootcert', tls.authorities]);
   if (purpose === 'rewind') parts.push(['dbname', 'postgres']);
   return parts.map(([name, value]) => `${name}=${quoteConnectionValue(value)}`).join(' ');
 }
@@ -176,16 +198,17 @@ async function ensureIncludes(host: PostgresHost, dataDir: string): Promise<void
   await writeFileIfChanged(path, `${[...kept, ...wanted].join('\n')}\n`, { owner: host.runAs });
 }
 
-/** Leasehold's own rules first, for the first match counts: its users always get in, with a password. */
+/** Leasehold's own rules first, for the first match counts: its users always get in, with a password. Over TCP with TLS alone, where it is kept. */
 async function writeAccessRules(host: PostgresHost, dataDir: string): Promise<void> {
   const [superuser, replication] = [host.superuser.name, host.replication.name].map(quoteRole);
+  const secure = tlsOf(host) !== null;
   const rules = [
     `local all ${superuser} scram-sha-256`,
     `host replication ${replication} all scram-sha-256`,
     `local replication ${superuser} scram-sha-256`,
     `host postgres ${replication} all scram-sha-256`,
     ...(host.hbaRules ?? ['local all all scram-sha-256', 'host all all all scram-sha-256']),
-  ];
+  ].map((rule) => (secure ? rule.replace(/^host(?=\s)/, 'hostssl') : rule));
   const path = join(dataDir, 'pg_hba.conf');
   const before = await readTextFile(path);
   if (before !== null && !before.startsWith(NOTICE)) {
@@ -216,9 +239,11 @@ async function clearOwnedAutoSettings(host: PostgresHost, dataDir: string): Prom
   const path = join(dataDir, AUTO_FILE);
   const text = await readTextFile(path);
   if (text === null) return;
+  const secure = tlsOf(host) !== null;
   const kept = text.split('\n').filter((line) => {
-    const name = /^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*=/.exec(line)?.[1];
-    return name === undefined || !OWNED_SETTINGS.has(name.toLowerCase());
+    const name = /^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*=/.exec(line)?.[1]?.toLowerCase();
+    if (name === undefined) return true;
+    return !OWNED_SETTINGS.has(name) && !(secure && /^ssl(_|$)/.test(name));
   });
   await writeFileIfChanged(path, kept.join('\n'), { owner: host.runAs });
 }

@@ -5,6 +5,7 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { type ProgramResult, type RunAs, runProgram } from '../process.ts';
+import type { TlsFiles } from '../tls/tls-folder.ts';
 
 export interface Credentials {
   readonly name: string;
@@ -35,6 +36,8 @@ export interface PostgresHostOptions {
   readonly superuser: Credentials;
   readonly replication: Credentials;
   readonly logFile: string;
+  /** What the server's TLS is made of, asked at each use; left out or null: TLS is the cluster's own business. */
+  readonly tls?: () => TlsFiles | null;
   /** Extra settings, name to value; those that Leasehold owns are refused (see configuration.ts). */
   readonly settings?: Readonly<Record<string, string>>;
   /** Lines of pg_hba.conf after Leasehold's own; by default everybody with a password. */

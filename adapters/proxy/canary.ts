@@ -6,16 +6,20 @@
  *
  * States: `silent` (start, or after a loss; tries again every `retryMs`) -> `singing` (connected, and not in recovery) -> `silent`.
  */
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { trustingAuthority } from '../tls/trusting-authority.ts';
 
 export interface CanaryAccess {
-  /** Folder and port of HAProxy's upstream socket. */
-  readonly folder: string;
+  /** Where HAProxy takes what is for the primary: the folder of its socket, or an address. */
+  readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly password: string;
   readonly database: string;
+  /** The file of the authorities that the primary's certificate has to be of; null: in the clear. */
+  readonly authorities: string | null;
 }
 
 const retryMs = 25;
@@ -65,9 +69,10 @@ export class Canary {
 
   /** A connection to a server that takes writes, and its end; null when it does not come about. */
   async #attempt(): Promise<{ readonly lost: Promise<void> } | null> {
-    const { folder, port, user, password, database } = this.#access;
+    const { host, port, user, password, database, authorities } = this.#access;
+    const ssl = authorities === null ? {} : { ssl: trustingAuthority(await readFile(authorities, 'utf8')) };
     const client = new pg.Client({
-      host: folder,
+      host,
       port,
       user,
       password,
@@ -75,6 +80,7 @@ export class Canary {
       application_name: 'leasehold canary',
       connectionTimeoutMillis: attemptTimeoutMs,
       query_timeout: attemptTimeoutMs,
+      ...ssl,
     });
     const lost = new Promise<void>((resolve) => {
       client.once('end', resolve);

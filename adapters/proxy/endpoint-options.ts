@@ -4,6 +4,8 @@
  */
 import { join } from 'node:path';
 import type { RunAs } from '../process.ts';
+import type { TlsFiles } from '../tls/tls-folder.ts';
+import type { CanaryAccess } from './canary.ts';
 import { type HaproxyOptions, upstreamOf } from './haproxy.ts';
 import type { CheckPolicy, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
 import type { PgbouncerOptions } from './pgbouncer.ts';
@@ -32,6 +34,8 @@ export interface EndpointOptions {
   readonly patienceMs?: number;
   readonly check?: CheckPolicy;
   readonly authQuery?: { readonly user: string; readonly query: string } | null;
+  /** Where TLS is required, once there is a certificate; left out or null: in the clear. */
+  readonly tls?: TlsFiles | null;
   /** Called when a pause ended by itself, with the route it opened to: null, for nobody vouched for any. */
   readonly onPauseExpired?: () => void;
 }
@@ -52,6 +56,23 @@ export function canaryUser(options: EndpointOptions): CanaryUser | null {
   return plain === undefined ? null : { user: plain.name, password: plain.secret, database: 'postgres' };
 }
 
+/** A loopback address that nobody else binds: with the port of the primary's listener it is free wherever that is. */
+const upstreamHost = '127.0.0.2';
+
+/** Where HAProxy takes what PgBouncer and the canary have for the primary. */
+function upstreamListener({ folder, listeners, tls }: EndpointOptions): { host: string; port: number } {
+  if (tls != null) return { host: upstreamHost, port: listeners.primary.port };
+  const upstream = upstreamOf(folder);
+  return { host: upstream.folder, port: upstream.port };
+}
+
+/** How the canary gets to the primary; null: there is none. */
+export function canaryAccess(options: EndpointOptions): CanaryAccess | null {
+  const user = canaryUser(options);
+  if (user === null) return null;
+  return { ...user, ...upstreamListener(options), authorities: options.tls?.authorities ?? null };
+}
+
 export function haproxyOptions(options: EndpointOptions, nodes: readonly NodeAddress[]): HaproxyOptions {
   return {
     program: options.programs.haproxy,
@@ -61,6 +82,7 @@ export function haproxyOptions(options: EndpointOptions, nodes: readonly NodeAdd
     listeners: options.listeners,
     nodes,
     pgbouncerSocket: join(options.folder, `.s.PGSQL.${options.pgbouncer.port}`),
+    tcp: options.tls == null ? null : { pgbouncer: options.pgbouncer, upstream: upstreamListener(options) },
     // Each client counts twice: to PgBouncer, and with PgBouncer to the primary.
     maxConnections: 2 * (options.maxClients ?? defaults.maxClients),
     patienceMs: options.patienceMs ?? defaults.patienceMs,
@@ -75,7 +97,8 @@ export function pgbouncerOptions(options: EndpointOptions): PgbouncerOptions {
     logFile: join(options.logFolder, 'pgbouncer.log'),
     runAs: options.runAs,
     listen: options.pgbouncer,
-    upstream: upstreamOf(options.folder),
+    upstream: upstreamListener(options),
+    tls: options.tls ?? null,
     users: options.users,
     maxClients: options.maxClients ?? defaults.maxClients,
     poolSize: options.poolSize,

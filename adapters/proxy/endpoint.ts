@@ -11,10 +11,11 @@
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TlsFiles } from '../tls/tls-folder.ts';
 import { Canary } from './canary.ts';
-import { canaryUser, type EndpointOptions, haproxyOptions, pgbouncerOptions } from './endpoint-options.ts';
+import { canaryAccess, type EndpointOptions, haproxyOptions, pgbouncerOptions } from './endpoint-options.ts';
 import type { HaproxyResult, HaproxyState } from './haproxy.ts';
-import { Haproxy, upstreamOf } from './haproxy.ts';
+import { Haproxy } from './haproxy.ts';
 import type { NodeAddress } from './haproxy-config.ts';
 import { ownFolder, writeWhole } from './kept-process.ts';
 import type { PauseResult, ResumeResult } from './pgbouncer.ts';
@@ -52,6 +53,12 @@ export interface EndpointStatus {
   readonly routesTo: string | null;
 }
 
+/** Both programs run; which of them had to be started again. */
+export interface Running {
+  readonly kind: 'running';
+  readonly restarted: readonly ('haproxy' | 'pgbouncer')[];
+}
+
 /** What is kept on disk about the route, so that a restarted agent knows by which epoch HAProxy routes. */
 interface Remembered {
   readonly newestEpoch: number;
@@ -64,7 +71,7 @@ const cancelledDrainMs = 250;
 const holdDrainMs = 30;
 
 export class ProxyEndpoint {
-  readonly #options: EndpointOptions;
+  #options: EndpointOptions;
   #haproxy: Haproxy;
   #pgbouncer: Pgbouncer;
   #remembered: Remembered;
@@ -74,7 +81,7 @@ export class ProxyEndpoint {
   #paused = false;
   /** Clients are held because there is no primary: since a `cut`, or since the canary fell silent. */
   #held = false;
-  readonly #canary: Canary | null;
+  #canary: Canary | null;
   #expiry: NodeJS.Timeout | undefined;
   /** Commands run one after the other: a cut that overtakes a routeTo must not be undone by it. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -90,19 +97,17 @@ export class ProxyEndpoint {
     this.#pgbouncer = pgbouncer;
     this.#remembered = remembered;
     this.#nodes = options.nodes;
-    const { folder, port } = upstreamOf(options.folder);
-    const canary = canaryUser(options);
-    this.#canary =
-      canary === null
-        ? null
-        : new Canary(
-            { ...canary, folder, port },
-            {
-              resting: () => this.#paused,
-              lost: () => void this.#inTurn(() => this.#hold()),
-              singing: () => void this.#inTurn(() => this.#letGo()),
-            },
-          );
+    this.#canary = this.#newCanary();
+  }
+
+  #newCanary(): Canary | null {
+    const access = canaryAccess(this.#options);
+    if (access === null) return null;
+    return new Canary(access, {
+      resting: () => this.#paused,
+      lost: () => void this.#inTurn(() => this.#hold()),
+      singing: () => void this.#inTurn(() => this.#letGo()),
+    });
   }
 
   /**
@@ -226,32 +231,52 @@ export class ProxyEndpoint {
     return { haproxy: this.#haproxy.pid, pgbouncer: this.#pgbouncer.pid };
   }
 
-  /** Starts again whichever of the two has ended, with the last route and standbys. Cheap when both run: call it in each loop. */
-  ensureRunning(): Promise<
-    { kind: 'running'; restarted: readonly ('haproxy' | 'pgbouncer')[] } | ProgramFailure
-  > {
+  /**
+   * With TLS from now on, at a proxy's first certificate. Both programs are started anew, which ends every connection: nobody who may come
+   * has got anywhere before.
+   */
+  secure(tls: TlsFiles): Promise<Running | ProgramFailure> {
     return this.#inTurn(async () => {
-      const restarted: ('haproxy' | 'pgbouncer')[] = [];
-      if (!this.#pgbouncer.isRunning()) {
-        this.#pgbouncer.detach();
-        const opened = await Pgbouncer.open(pgbouncerOptions(this.#options));
-        if (opened.kind !== 'open') return opened;
-        this.#pgbouncer = opened.pgbouncer;
-        // A pause outlives the PgBouncer that it was given to.
-        if (this.#paused || this.#held) await this.#pgbouncer.hold(cancelledDrainMs);
-        restarted.push('pgbouncer');
-      }
-      if (!this.#haproxy.isRunning()) {
-        this.#haproxy.detach();
-        const opened = await Haproxy.open(haproxyOptions(this.#options, this.#nodes));
-        if (opened.kind !== 'open') return opened;
-        this.#haproxy = opened.haproxy;
-        await this.#haproxy.routeTo(this.#remembered.route);
-        await this.#haproxy.setReplicas(this.#replicas);
-        restarted.push('haproxy');
-      }
-      return { kind: 'running', restarted };
+      this.#options = { ...this.#options, tls };
+      this.#canary?.stop();
+      await Promise.all([this.#haproxy.stop(), this.#pgbouncer.stop()]);
+      const running = await this.#restart();
+      this.#canary = this.#newCanary();
+      return running;
     });
+  }
+
+  /** Has the files of TLS read anew. Connections that stand go on. */
+  rereadCertificate(): Promise<boolean> {
+    return this.#inTurn(() => this.#pgbouncer.reload());
+  }
+
+  /** Starts again whichever of the two has ended, with the last route and standbys. Cheap when both run: call it in each loop. */
+  ensureRunning(): Promise<Running | ProgramFailure> {
+    return this.#inTurn(() => this.#restart());
+  }
+
+  async #restart(): Promise<Running | ProgramFailure> {
+    const restarted: ('haproxy' | 'pgbouncer')[] = [];
+    if (!this.#pgbouncer.isRunning()) {
+      this.#pgbouncer.detach();
+      const opened = await Pgbouncer.open(pgbouncerOptions(this.#options));
+      if (opened.kind !== 'open') return opened;
+      this.#pgbouncer = opened.pgbouncer;
+      // A pause outlives the PgBouncer that it was given to.
+      if (this.#paused || this.#held) await this.#pgbouncer.hold(cancelledDrainMs);
+      restarted.push('pgbouncer');
+    }
+    if (!this.#haproxy.isRunning()) {
+      this.#haproxy.detach();
+      const opened = await Haproxy.open(haproxyOptions(this.#options, this.#nodes));
+      if (opened.kind !== 'open') return opened;
+      this.#haproxy = opened.haproxy;
+      await this.#haproxy.routeTo(this.#remembered.route);
+      await this.#haproxy.setReplicas(this.#replicas);
+      restarted.push('haproxy');
+    }
+    return { kind: 'running', restarted };
   }
 
   /** The agent goes, the endpoint stays: both programs go on as they are. */

@@ -42,6 +42,10 @@ export interface HaproxyConfig {
   readonly pgbouncerSocket: string;
   /** Unix socket at which HAProxy takes PgBouncer's connections to the primary. */
   readonly upstreamSocket: string;
+  /**
+   * PgBouncer speaks TLS over TCP only: where it does, its own port, and one more for what it sends to the primary. Null: the two sockets.
+   */
+  readonly tcp: { readonly pgbouncer: Listener; readonly upstream: Listener } | null;
   /** Connections of all listeners together. */
   readonly maxConnections: number;
   /** How long a connection waits for a primary before it fails. */
@@ -101,6 +105,19 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
+/**
+ * The line by which clients get to PgBouncer. A HAProxy that was started with another one may not be adopted: it would hand over by a
+ * socket, on which PgBouncer asks nobody for TLS.
+ */
+export function pgbouncerServer({
+  tcp,
+  pgbouncerSocket,
+}: Pick<HaproxyConfig, 'tcp' | 'pgbouncerSocket'>): string {
+  const address =
+    tcp === null ? `unix@${pgbouncerSocket}` : `${bracketed(tcp.pgbouncer.host)}:${tcp.pgbouncer.port}`;
+  return `  server pgbouncer ${address}\n`;
+}
+
 export function renderHaproxyConfig(config: HaproxyConfig): string {
   const { listeners, nodes } = config;
   const retries = Math.ceil(config.patienceMs / reconnectMs);
@@ -108,7 +125,9 @@ export function renderHaproxyConfig(config: HaproxyConfig): string {
     nodes
       .map((node) => `  server ${node.nodeId} ${serverArguments(backend, node, config.check)} disabled\n`)
       .join('');
-  const bind = (listener: Listener) => `  bind ${bracketed(listener.host)}:${listener.port}`;
+  const at = ({ host, port }: Listener) => `${bracketed(host)}:${port}`;
+  const bind = (listener: Listener) => `  bind ${at(listener)}`;
+  const { tcp } = config;
   return `# Written by the Leasehold agent, which changes it at runtime through the socket below. Edits are lost.
 global
   maxconn ${config.maxConnections}
@@ -146,14 +165,13 @@ ${bind(listeners.endpoint)}
   default_backend pgbouncer
 
 backend pgbouncer
-  server pgbouncer unix@${config.pgbouncerSocket}
-
+${pgbouncerServer(config)}
 frontend primary
 ${bind(listeners.primary)}
   default_backend primary
 
 frontend upstream
-  bind unix@${config.upstreamSocket} mode 600
+${tcp === null ? `  bind unix@${config.upstreamSocket} mode 600` : bind(tcp.upstream)}
   default_backend primary
 
 backend primary

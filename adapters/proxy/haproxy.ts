@@ -6,11 +6,13 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readTextFile } from '../postgres/files.ts';
 import type { RunAs } from '../process.ts';
 import type { Backend, HaproxyConfig, NodeAddress } from './haproxy-config.ts';
 import {
   holdServer,
   nodeAddressProblem,
+  pgbouncerServer,
   reconnectMs,
   renderHaproxyConfig,
   serverArguments,
@@ -96,8 +98,10 @@ export class Haproxy {
     const running = await adoptKept(pidFile(options.folder));
     if (running) {
       const adopted = new Haproxy(options, running, true);
-      const nodes = await adopted.setNodes(options.nodes);
-      if (nodes.kind === 'done') return { kind: 'open', haproxy: adopted };
+      // The file is that of the running one: nobody rewrites it for another way to PgBouncer.
+      const isAsWanted = (await readTextFile(configFile(options.folder)))?.includes(pgbouncerServer(options));
+      const nodes = isAsWanted ? await adopted.setNodes(options.nodes) : null;
+      if (nodes?.kind === 'done') return { kind: 'open', haproxy: adopted };
       await adopted.stop();
     }
     const upstream = upstreamOf(options.folder);

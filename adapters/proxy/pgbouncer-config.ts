@@ -5,6 +5,8 @@
  * open server connection with "server login has been failing" and closes that client.
  */
 
+import type { TlsFiles } from '../tls/tls-folder.ts';
+
 /** Somebody who may log in. The secret is a plain password, or the very SCRAM verifier that PostgreSQL stores (then nothing plain is on disk). */
 export interface PoolUser {
   readonly name: string;
@@ -20,8 +22,10 @@ export interface PgbouncerConfig {
   readonly listen: { readonly host: string; readonly port: number };
   /** Where its own unix socket (`.s.PGSQL.<listen.port>`) is made. */
   readonly socketFolder: string;
-  /** Folder and port of HAProxy's upstream socket, `<folder>/.s.PGSQL.<port>`. */
-  readonly upstream: { readonly folder: string; readonly port: number };
+  /** Where HAProxy takes what is for the primary: the folder of a socket `<host>/.s.PGSQL.<port>`, or an address. */
+  readonly upstream: { readonly host: string; readonly port: number };
+  /** What clients are shown, and whom the primary's certificate has to be of; null: in the clear. */
+  readonly tls: TlsFiles | null;
   readonly authFile: string;
   readonly consoleUser: string;
   readonly maxClients: number;
@@ -50,7 +54,7 @@ function setting(name: string, value: string | number): string {
 }
 
 export function renderPgbouncerConfig(config: PgbouncerConfig): string {
-  const upstream = `host='${config.upstream.folder.replaceAll("'", "''")}' port=${config.upstream.port}`;
+  const upstream = `host='${config.upstream.host.replaceAll("'", "''")}' port=${config.upstream.port}`;
   const authQuery =
     config.authQuery === null
       ? []
@@ -74,6 +78,7 @@ export function renderPgbouncerConfig(config: PgbouncerConfig): string {
     setting('stats_users', config.consoleUser),
     setting('ignore_startup_parameters', config.ignoredStartupParameters.join(',')),
     '',
+    ...tlsSettings(config.tls),
     setting('pool_mode', 'transaction'),
     setting('max_client_conn', config.maxClients),
     setting('default_pool_size', config.poolSize),
@@ -98,6 +103,22 @@ export function renderPgbouncerConfig(config: PgbouncerConfig): string {
     setting('log_stats', 0),
     '',
   ].join('\n');
+}
+
+/** Its own unix socket, which the console uses, needs none. RELOAD reads the files anew. */
+function tlsSettings(tls: TlsFiles | null): string[] {
+  if (tls === null) return [];
+  return [
+    setting('client_tls_sslmode', 'require'),
+    setting('client_tls_cert_file', tls.certificate),
+    setting('client_tls_key_file', tls.key),
+    setting('client_tls_protocols', 'secure'),
+    '; The authority signs for this cluster alone. The name is that of whoever is primary.',
+    setting('server_tls_sslmode', 'verify-ca'),
+    setting('server_tls_ca_file', tls.authorities),
+    setting('server_tls_protocols', 'secure'),
+    '',
+  ];
 }
 
 /** `"name" "secret"` lines; a double quote is written twice. */

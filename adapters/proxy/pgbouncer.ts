@@ -205,6 +205,11 @@ export class Pgbouncer {
     return answer.kind === 'refused' ? /already/.test(answer.detail) : null;
   }
 
+  /** Has it read its files anew, certificates too; connections that stand go on. False when it does not answer. */
+  async reload(): Promise<boolean> {
+    return (await this.#commands.run('RELOAD')).kind === 'answered';
+  }
+
   async pools(): Promise<PoolsResult> {
     const answer = await this.#commands.run('SHOW POOLS');
     if (answer.kind !== 'answered') return { kind: 'unreachable', detail: answer.detail };

@@ -248,6 +248,7 @@ export class DatabaseHost {
       joiningForMs: since(this.#joiningSinceMs),
       slotReady: primary?.slots.includes(slotName(config.node)) ?? false,
       registered: this.#registered(),
+      lacksCertificate: this.#context.certificates.isMissing(),
       upstreamKnown: upstreamOf(this.#context, holder) !== null,
       unattendedMs: since(this.#unattendedSinceMs),
     };

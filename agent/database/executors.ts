@@ -57,7 +57,7 @@ async function awaitCatchUp(
     const { observation, postgres } = await context.server.look();
     // Nothing is started here while an action runs, and standbys that follow this one acknowledge nothing meanwhile.
     if (postgres.kind === 'stopped') return failed('not-running', 'PostgreSQL is down on this node');
-    const position = await askPrimaryPosition(context.config, upstream);
+    const position = await askPrimaryPosition(context.config, upstream, context.certificates.trusted());
     if (observation === null || position === null) last = 'primary or standby does not answer';
     else if (observation.replayPaused) last = 'the replay is paused';
     else if (observation.receiver?.status !== 'streaming') last = 'not streaming';

@@ -94,7 +94,7 @@ export function note(context: HostContext, decision: HostDecision, message: stri
  * the reason otherwise.
  */
 export async function proveEnd(
-  context: Pick<HostContext, 'config' | 'keeper' | 'nodes' | 'server'>,
+  context: Pick<HostContext, 'config' | 'keeper' | 'nodes' | 'server' | 'certificates'>,
   successors: readonly NodeId[],
   ask: typeof askStandbyPosition = askStandbyPosition,
 ): Promise<
@@ -110,7 +110,7 @@ export async function proveEnd(
   const answers = await Promise.all(
     standbys.map(async (report) => ({
       node: report.node,
-      position: await ask(context.config, report.addresses),
+      position: await ask(context.config, report.addresses, context.certificates.trusted()),
     })),
   );
   const complete = answers.find(({ position }) => position !== null && hasAll(position, end));

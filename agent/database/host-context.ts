@@ -7,6 +7,7 @@ import type { HostHealth } from '../../core/host/host-health.ts';
 import type { Writer } from '../../core/lease/lease-write.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
 import type { NodeReport } from '../../core/model/node-report.ts';
+import type { CertificateKeeper } from '../certificates.ts';
 import type { DiskState } from '../disk-state.ts';
 import type { Emit, Log } from '../emit.ts';
 import type { Journal } from '../journal.ts';
@@ -46,6 +47,8 @@ export interface HostContext {
   readonly restPort: () => number;
   /** Reads the reports of all nodes now. */
   readonly readNodes: () => Promise<void>;
+  /** Whom to trust where TLS is required, and whether this host has had its first certificate. */
+  readonly certificates: Pick<CertificateKeeper, 'trusted' | 'isMissing'>;
   /** Resolves at the next wake-up datagram, or after `timeoutMs`. */
   readonly nextWake: (timeoutMs: number) => Promise<void>;
 }

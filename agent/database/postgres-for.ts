@@ -1,13 +1,18 @@
 /** The PostgreSQL server that a host's configuration describes. */
 import type { CommandReport } from '../../adapters/postgres/host.ts';
 import { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
+import { hasCertificate, tlsFilesIn } from '../../adapters/tls/tls-folder.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
-import { dataDirectory, postgresLogPath, socketFolder } from '../paths.ts';
+import { dataDirectory, postgresLogPath, socketFolder, tlsFolder } from '../paths.ts';
 
 export function postgresFor(
   config: DatabaseHostConfig,
   onCommand?: (report: CommandReport) => void,
+  tlsRequired: () => boolean = () => false,
 ): PostgresNode {
+  const tlsFiles = tlsFilesIn(tlsFolder(config));
+  // Also while the record cannot be read: who has a certificate once has one for good. Not asked again, for the disk may be frozen.
+  const hadCertificate = hasCertificate(tlsFolder(config));
   return new PostgresNode({
     nodeName: config.node,
     binDir: config.postgres.binDir,
@@ -20,6 +25,8 @@ export function postgresFor(
     replication: config.secrets.replication,
     logFile: postgresLogPath(config),
     settings: config.postgres.settings,
+    // Without a certificate the server does not start then: never in the clear.
+    tls: () => (hadCertificate || tlsRequired() ? tlsFiles : null),
     ...(onCommand === undefined ? {} : { onCommand }),
   });
 }

@@ -114,7 +114,7 @@ export async function rewindTo(
   forkLsn: Lsn | null,
 ): Promise<StandbyResult> {
   const { server, config } = context;
-  if (!(await checkpointOn(config, upstream))) {
+  if (!(await checkpointOn(config, upstream, context.certificates.trusted()))) {
     return { kind: 'failed', reason: `no checkpoint on ${upstream.node}: a rewind to it could be misled` };
   }
   await bringDown(context);

@@ -11,6 +11,7 @@ import type { HostConfig } from '../../core/model/host-config.ts';
 import { secretText } from '../configure/host-config-of.ts';
 import { parametersFile, readParameters } from '../configure/parameters.ts';
 import { agentFilePath } from '../paths.ts';
+import { certificateCheck } from './certificate-check.ts';
 import { diagnose, exitCodeOf, tell } from './check.ts';
 import { hostChecks } from './host-checks.ts';
 import { serviceChecks } from './service-checks.ts';
@@ -27,6 +28,7 @@ export async function runDoctor(
   const store = createClusterStore({ client, tableName: config.tableName, cluster: config.cluster });
   const diagnoses = await diagnose([
     ...hostChecks(config, options.configFile),
+    certificateCheck({ config, store, nowMs: Date.now }),
     ...serviceChecks({
       config,
       store,

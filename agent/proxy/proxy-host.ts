@@ -31,6 +31,8 @@ export interface ProxyHostDeps {
   readonly wakeUp: WakeUp;
   readonly directory: NodeDirectory;
   readonly restPort: () => number;
+  /** TLS is required and this proxy does not serve it yet. */
+  readonly lacksCertificate: () => boolean;
   readonly now: () => number;
   readonly emit: Emit;
   readonly log: Log;
@@ -179,6 +181,7 @@ export class ProxyHost {
       cut: this.#cut,
       pauseFailedFor: this.#pauseFailedFor,
       pausedForMs: this.#paused ? this.#deps.now() - this.#pausedSinceMs : 0,
+      lacksCertificate: this.#deps.lacksCertificate(),
       holderKnown: watch.lease !== null && this.#knows(watch.lease.holder),
     };
   }

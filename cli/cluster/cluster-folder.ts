@@ -15,6 +15,8 @@ export interface ClusterFolder {
   /** `<project>/.leasehold/<cluster>` */
   readonly path: string;
   readonly endpoints: string;
+  /** Whom clients have to trust, where TLS is required. */
+  readonly authorities: string;
   readonly runtime: string;
   readonly log: string;
   readonly state: string;
@@ -37,6 +39,7 @@ export function clusterFolder(projectFolder: string, cluster: string): ClusterFo
     cluster,
     path,
     endpoints: join(path, 'endpoints.json'),
+    authorities: join(path, 'authorities.pem'),
     runtime: join(path, 'runtime.json'),
     log: join(path, 'runtime.log'),
     state: join(path, 'state.json'),

@@ -137,7 +137,13 @@ async function notAnswering(dsn: string): Promise<string[]> {
 
 /** The first row, or why there is none. */
 async function ask(dsn: string, query: string): Promise<Record<string, unknown> | string> {
-  const client = new Client({ connectionString: dsn, connectionTimeoutMillis: 2_000, query_timeout: 2_000 });
+  let client: Client;
+  try {
+    // Reads the file of the authorities, which may not be there yet.
+    client = new Client({ connectionString: dsn, connectionTimeoutMillis: 2_000, query_timeout: 2_000 });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
   client.on('error', () => undefined);
   try {
     await client.connect();

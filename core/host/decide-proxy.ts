@@ -21,6 +21,8 @@ export interface ProxyState {
   readonly pauseFailedFor: string | null;
   /** How long it has been paused, in ms. */
   readonly pausedForMs: number;
+  /** TLS is required and this proxy does not serve it yet. */
+  readonly lacksCertificate: boolean;
   /** The address of the holder is known. */
   readonly holderKnown: boolean;
 }
@@ -75,6 +77,13 @@ export const proxyTable: readonly Row[] = [
     when: (s) => s.lease === null || s.record === null,
     order: () => ({ kind: 'none' }),
     reason: 'the lease is not known',
+  },
+  {
+    rule: 'certificate-missing',
+    when: (s) => s.lacksCertificate && s.routedEpoch === null,
+    order: () => ({ kind: 'none' }),
+    reason:
+      'TLS is required, and this proxy waits for its first certificate: the control plane signs each minute',
   },
   {
     rule: 'hand-over-announced',

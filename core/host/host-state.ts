@@ -76,6 +76,8 @@ export interface HostState {
   readonly slotReady: boolean;
   /** Whether this node id is registered to this EC2 instance; `unknown` until the reports have been read. */
   readonly registered: 'here' | 'elsewhere' | 'unknown';
+  /** TLS is required and this host has not had its first certificate. */
+  readonly lacksCertificate: boolean;
   /** Where the primary of the current epoch can be reached is known. */
   readonly upstreamKnown: boolean;
   /** How long the lease has been free without an operation to move it, in ms. */

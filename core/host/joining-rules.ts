@@ -2,7 +2,7 @@
  * How a host becomes part of the cluster: initialised once by exactly one node, registered, refused where it must not be,
  * and how a restarted agent finds its lease again. Upholds H3: no data of another system is ever touched.
  */
-import { isMember, leaseOf, nothing, type Row } from './host-rules.ts';
+import { isDown, isMember, leaseOf, nothing, type Row } from './host-rules.ts';
 
 /** A bootstrap claim that has not moved for this long may be taken over. */
 export const bootstrapTakeOverMs = 6_000;
@@ -68,6 +68,13 @@ export const joiningRules: readonly Row[] = [
     when: (s) => !isMember(s),
     order: () => ({ kind: 'register' }),
     reason: 'this node is not a member yet',
+  },
+  {
+    rule: 'certificate-missing',
+    when: (s) => s.lacksCertificate && isDown(s),
+    order: nothing,
+    reason:
+      'TLS is required, and this host waits for its first certificate: the control plane signs each minute',
   },
   {
     rule: 'join-timed-out',

@@ -46,8 +46,9 @@ export function isAddress(name: string): boolean {
 }
 
 const readName: Reader<string> = (value, field) => {
-  const name = readNonEmpty(value, field);
-  const takes = 'a DNS name in lower case, with *. before it or not, or an IPv4 address';
+  // AWS writes the names of load balancers with capitals; names are compared without them.
+  const name = readNonEmpty(value, field).toLowerCase();
+  const takes = 'a DNS name, with *. before it or not, or an IPv4 address';
   if (!ipv4.test(name) && (!dnsName.test(name) || onlyDigits.test(name))) {
     throw new InvalidInput(field, name, takes);
   }

@@ -11,6 +11,7 @@ import { describeMissing, findInstallation } from '../../adapters/postgres/find-
 import { findProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import { ensureClusterRecord } from '../../adapters/workflow/record-cluster.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
+import type { TlsSpec } from '../../core/model/tls.ts';
 import type { ClusterFile } from '../../core/wire/parse-cluster-file.ts';
 import type { LatencyProfile } from '../aws/latency-profile.ts';
 import { readStack, type Stack } from '../aws/template.ts';
@@ -52,6 +53,8 @@ export interface EmbeddedCluster {
   /** Orderly and complete, whatever `up` has come to; never throws before everything was tried. */
   down(): Promise<void>;
 }
+
+const loopback = '127.0.0.1';
 
 const workerScript = join(dirname(dirname(fileURLToPath(import.meta.url))), 'ssm-worker.ts');
 
@@ -304,6 +307,12 @@ async function stopHosts(hosts: readonly Host[]): Promise<void> {
   }
 }
 
+/** Programs of this machine come by loopback, and pg looks for the name `localhost` where it was given an address. */
+function reachedFromHere(tls: TlsSpec): TlsSpec {
+  if (tls.mode === 'off') return tls;
+  return { ...tls, names: [...new Set([...tls.names, 'localhost', loopback])] };
+}
+
 async function createRecord(surroundings: HostSurroundings): Promise<void> {
   const { region, awsEndpointUrl, tableName, file, state } = surroundings;
   const { accessKeyId, secretAccessKey } = state;
@@ -313,7 +322,10 @@ async function createRecord(surroundings: HostSurroundings): Promise<void> {
     credentials: { accessKeyId, secretAccessKey },
   });
   try {
-    await ensureClusterRecord(createClusterStore({ client, tableName, cluster: file.cluster }), file);
+    await ensureClusterRecord(createClusterStore({ client, tableName, cluster: file.cluster }), {
+      ...file,
+      spec: { ...file.spec, tls: reachedFromHere(file.spec.tls) },
+    });
   } finally {
     client.destroy();
   }

@@ -2,7 +2,7 @@
  * Keeps endpoints.json true: writes it anew, at once, whenever a process of a host has changed. Agents and workers are the
  * runtime's own and are known at once; guards and postmasters are looked up in the files they leave, several times a second.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
   isProcessAlive,
@@ -10,6 +10,7 @@ import {
   processTitle,
   processWorkingDirectory,
 } from '../../adapters/process.ts';
+import { tlsFilesIn } from '../../adapters/tls/tls-folder.ts';
 import type { ClusterFolder } from '../../cli/cluster/cluster-folder.ts';
 import type { Endpoints, NodeEndpoints } from '../../cli/cluster/endpoints.ts';
 import { type ClusterState, isTemporary } from './cluster-state.ts';
@@ -34,8 +35,10 @@ export function startEndpointsPublisher(
   hosts: readonly Host[],
 ): EndpointsPublisher {
   let written = '';
+  let trusted = '';
   const publish = () => {
-    const endpoints = endpointsOf(folder.cluster, surroundings, hosts);
+    if (surroundings.file.spec.tls.mode === 'required') trusted = publishAuthorities(folder, hosts, trusted);
+    const endpoints = endpointsOf(folder, surroundings, hosts);
     const text = JSON.stringify(endpoints);
     if (text === written) return;
     written = text;
@@ -52,11 +55,18 @@ export function startEndpointsPublisher(
   };
 }
 
-function endpointsOf(cluster: string, surroundings: HostSurroundings, hosts: readonly Host[]): Endpoints {
+function endpointsOf(
+  folder: ClusterFolder,
+  surroundings: HostSurroundings,
+  hosts: readonly Host[],
+): Endpoints {
+  const { cluster } = folder;
   const { state, region, awsEndpointUrl, tableName, stateMachineArn, documents, file } = surroundings;
   const proxy = file.proxies[0];
+  const authorities = file.spec.tls.mode === 'required' ? folder.authorities : null;
+  const dsnAt = (port: number) => dsn(state, port, authorities);
   const proxyDsn = (purpose: string) =>
-    proxy === undefined ? '' : dsn(state, portOf(hostState(state, proxy.id).ports, purpose));
+    proxy === undefined ? '' : dsnAt(portOf(hostState(state, proxy.id).ports, purpose));
   return {
     cluster,
     region,
@@ -72,7 +82,7 @@ function endpointsOf(cluster: string, surroundings: HostSurroundings, hosts: rea
       primary: proxyDsn('primary'),
       replicas: proxyDsn('replicas'),
       nodes: Object.fromEntries(
-        file.nodes.map(({ id }) => [id, dsn(state, portOf(hostState(state, id).ports, 'postgres'))]),
+        file.nodes.map(({ id }) => [id, dsnAt(portOf(hostState(state, id).ports, 'postgres'))]),
       ),
     },
     nodes: Object.fromEntries(
@@ -81,9 +91,24 @@ function endpointsOf(cluster: string, surroundings: HostSurroundings, hosts: rea
   };
 }
 
-function dsn(state: ClusterState, port: number): string {
+/** `authorities`: the file of those whom clients have to trust; null: without TLS. */
+function dsn(state: ClusterState, port: number, authorities: string | null): string {
   const { name, password } = state.secrets.superuser;
-  return `postgres://${encodeURIComponent(name)}:${encodeURIComponent(password)}@${loopback}:${port}/${database}`;
+  const query =
+    authorities === null ? '' : `?sslmode=verify-full&sslrootcert=${encodeURIComponent(authorities)}`;
+  return `postgres://${encodeURIComponent(name)}:${encodeURIComponent(password)}@${loopback}:${port}/${database}${query}`;
+}
+
+/** Copies what any host trusts to where clients of this machine look for it; returns it. */
+function publishAuthorities(folder: ClusterFolder, hosts: readonly Host[], before: string): string {
+  for (const host of hosts) {
+    const file = tlsFilesIn(join(host.folder, 'tls')).authorities;
+    if (!existsSync(file)) continue;
+    const text = readFileSync(file, 'utf8');
+    if (text !== before) writeFileSync(folder.authorities, text);
+    return text;
+  }
+  return before;
 }
 
 function nodeEndpoints(state: ClusterState, host: Host): NodeEndpoints {

@@ -231,7 +231,10 @@ describe('the load balancer', () => {
       .ofType('AWS::ElasticLoadBalancingV2::Listener')
       .map(({ properties }) => properties['Port']);
     expect(ports).toEqual([5432, 5433]);
-    expect(flat(whole.outputs['MainEndpoint'] ?? null)).toMatch(/postgresql:\/\/USER:PASSWORD@.*:5432\//);
+    expect(flat(whole.outputs['MainEndpoint'] ?? null)).toMatch(
+      /postgresql:\/\/USER:PASSWORD@.*:5432\/.*sslmode=verify-full&sslrootcert=authorities.pem/,
+    );
+    expect(whole.outputs['MainTlsName']).toBeDefined();
     expect(flat(whole.outputs['MainReplicas'] ?? null)).toContain(':5433/');
     for (const name of ['MainSuperuserSecret', 'MainClients', 'MainIsolation', 'MainHosts', 'MainSession'])
       expect(whole.outputs[name], name).toBeDefined();

@@ -92,6 +92,7 @@ export function aPrimary(change: Changes = {}): HostState {
     joiningForMs: 0,
     slotReady: true,
     registered: 'here',
+    lacksCertificate: false,
     upstreamKnown: true,
     unattendedMs: 0,
     ...rest,

@@ -38,6 +38,7 @@ function bench({ state, start = () => undefined }: Bench = {}) {
     },
   };
   const context = {
+    certificates: { trusted: () => null, isMissing: () => false },
     config: { node: state?.node ?? 'node1', instanceId: 'i-1', tags: {} },
     writer: { node: state?.node ?? 'node1', incarnation: 'i1' },
     keeper: {

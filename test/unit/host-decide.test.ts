@@ -83,6 +83,8 @@ const stories: readonly Story[] = [
   ],
   ['cluster-full', 'refuse', aStandby({ record: aRecord({ members: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] }) })],
   ['join', 'register', aStandby({ record: aRecord({ members: ['node1'] }), disk: empty, postgres: stopped })],
+  ['certificate-missing', 'none', aStandby({ ...fresh, record: initial, lacksCertificate: true })],
+  ['certificate-missing', 'none', aStandby({ postgres: stopped, lacksCertificate: true })],
   ['join-timed-out', 'refuse', aStandby({ postgres: stopped, disk: empty, joiningForMs: 300_001 })],
   ['bootstrap-free', 'bootstrap', aStandby({ ...fresh, record: initial })],
   [

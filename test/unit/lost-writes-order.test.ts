@@ -75,6 +75,7 @@ function bench(
     },
   };
   const context = {
+    certificates: { trusted: () => null, isMissing: () => false },
     config: { node: 'node1', folder, postgres: { binDir }, secrets: { superuser: {} } },
     disk: { facts: () => ({ dataEpoch: 3 }) },
     keeper: { view: () => ({ watch: { lease: { epoch: 4 } } }) },

@@ -1,6 +1,6 @@
 // Configuration texts, lock files and record ends: the parts of the PostgreSQL adapter that need no server.
 
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -10,6 +10,7 @@ import {
   isSlotName,
   refusedSettings,
   standbyText,
+  writeIdentity,
 } from '../../adapters/postgres/configuration.ts';
 import { createPostgresHost, type PostgresHostOptions } from '../../adapters/postgres/host.ts';
 import { roleStatements } from '../../adapters/postgres/initialise.ts';
@@ -142,4 +143,48 @@ test.each([
   ['0/3000028', 30_000, '0/30075A0'],
 ])('a record at %s of %i bytes ends at %s', (start, bytes, end) => {
   expect(formatLsn(recordEnd(lsn(start), bytes, 16 << 20))).toBe(end);
+});
+
+const tlsFiles = { certificate: '/t/certificate.pem', key: '/t/key.pem', authorities: "/t/it's/ca.pem" };
+
+test('without TLS nothing is said of it, and the cluster may have its own', () => {
+  const host = createPostgresHost(options({ settings: { ssl: 'on' } }));
+  expect(settingIn(identityText(host), 'ssl')).toBe('on');
+  expect(identityText(host)).not.toContain('ssl_cert_file');
+  expect(standbyText(host, { host: '10.0.0.2', port: 5432, slot: null })).not.toContain('sslmode');
+});
+
+test('with TLS the server has it, and every way to another node verifies who is there', () => {
+  const host = createPostgresHost(options({ settings: { ssl: 'off' }, tls: () => tlsFiles }));
+  const text = identityText(host);
+  expect(settingIn(text, 'ssl')).toBe('on');
+  expect(settingIn(text, 'ssl_cert_file')).toBe('/t/certificate.pem');
+  expect(settingIn(text, 'ssl_key_file')).toBe('/t/key.pem');
+  expect(settingIn(text, 'ssl_min_protocol_version')).toBe('TLSv1.2');
+  for (const purpose of ['replication', 'rewind'] as const)
+    expect(connectionInfo(host, { host: '10.0.0.2', port: 5432 }, purpose)).toContain(
+      "sslmode=verify-ca sslrootcert='/t/it\\'s/ca.pem'",
+    );
+  expect(standbyText(host, { host: '10.0.0.2', port: 5432, slot: null })).toContain('sslmode=verify-ca');
+});
+
+test('with TLS nobody comes in over TCP without, and ALTER SYSTEM cannot turn it off', async () => {
+  const dataDir = join(folder, 'secure');
+  mkdirSync(dataDir);
+  writeFileSync(
+    join(dataDir, 'postgresql.auto.conf'),
+    "work_mem = '8MB'\nSSL = 'off'\nssl_cert_file = '/x'\n",
+  );
+  const rules = async (tls: typeof tlsFiles | null) => {
+    await writeIdentity(createPostgresHost(options({ dataDir, tls: () => tls })));
+    const lines = readFileSync(join(dataDir, 'pg_hba.conf'), 'utf8').split('\n');
+    return lines.filter((line) => !line.startsWith('#') && line !== '');
+  };
+  const plain = await rules(null);
+  expect(plain.filter((rule) => rule.startsWith('host '))).toHaveLength(3);
+  expect(readFileSync(join(dataDir, 'postgresql.auto.conf'), 'utf8')).toContain("SSL = 'off'");
+  const secure = await rules(tlsFiles);
+  expect(secure).toEqual(plain.map((rule) => rule.replace(/^host /, 'hostssl ')));
+  expect(secure.every((rule) => /^(local|hostssl) /.test(rule))).toBe(true);
+  expect(readFileSync(join(dataDir, 'postgresql.auto.conf'), 'utf8')).toBe("work_mem = '8MB'\n");
 });

@@ -18,6 +18,7 @@ const aStandby: NodeReport = {
 /** Asks nobody but those of `reports` that may prove anything; every one of them has the whole log. */
 async function proof(reports: readonly NodeReport[], successors: readonly string[] = ['node2', 'node3']) {
   const context = {
+    certificates: { trusted: () => null, isMissing: () => false },
     config: { node: 'node1' },
     keeper: { view: () => ({ watch: { lease: aLease({}), sinceMs: 0 } }) },
     nodes: () => reports,

@@ -21,6 +21,7 @@ function routing(change: Partial<ProxyState> = {}): ProxyState {
     cut: false,
     pauseFailedFor: null,
     pausedForMs: 0,
+    lacksCertificate: false,
     holderKnown: true,
     ...change,
   };
@@ -28,6 +29,7 @@ function routing(change: Partial<ProxyState> = {}): ProxyState {
 
 const stories: readonly (readonly [rule: string, order: string, state: ProxyState])[] = [
   ['lease-unknown', 'none', routing({ lease: null })],
+  ['certificate-missing', 'none', routing({ lacksCertificate: true, routedEpoch: null })],
   ['hand-over-announced', 'pause', routing({ record: during, lease: announcing })],
   ['hand-over-under-way', 'none', routing({ record: during, lease: announcing, paused: true })],
   ['holder-unknown', 'none', routing({ routedEpoch: null, holderKnown: false })],

@@ -144,7 +144,7 @@ const refusedByParserOnly: readonly (readonly [string, unknown])[] = [
   ['synchronous.mode', { cluster: 'main', nodes: [{ id: 'node1' }], synchronous: { mode: 'on' } }],
   ['limits.maxNodes', file({ limits: { maxNodes: 2 } })],
   ['tls.names[0]', file({ tls: { mode: 'required', names: ['db.example\nssl = off'] } })],
-  ['tls.names[0]', file({ tls: { mode: 'required', names: ['DB.example'] } })],
+  ['tls.names[0]', file({ tls: { mode: 'required', names: ['db_1.example'] } })],
   ['tls.names[1]', file({ tls: { mode: 'required', names: ['db', '10.0.0.256'] } })],
   ['settings.ssl', file({ tls: { mode: 'required' }, settings: { ssl: false } })],
   [
@@ -266,4 +266,11 @@ test('what is given is kept; settings become the text that PostgreSQL takes', ()
 test('a cluster of more than seven nodes may have as many', () => {
   const many = Array.from({ length: 9 }, (_, index) => ({ id: `n${index}` }));
   expect(parseClusterFile(file({ nodes: many })).spec.maxNodes).toBe(9);
+});
+
+test('the names of a load balancer lose their capitals', () => {
+  const names = ['Main-Balan-1XABC.elb.eu-west-1.amazonaws.com'];
+  expect(parseClusterFile(file({ tls: { mode: 'required', names } })).spec.tls.names).toEqual([
+    'main-balan-1xabc.elb.eu-west-1.amazonaws.com',
+  ]);
 });

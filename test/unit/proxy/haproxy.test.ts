@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type HaproxyConfig,
   nodeAddressProblem,
+  pgbouncerServer,
   renderHaproxyConfig,
   serverArguments,
 } from '../../../adapters/proxy/haproxy-config.ts';
@@ -26,6 +27,7 @@ const config: HaproxyConfig = {
   runtimeSocket: '/run/x/haproxy.sock',
   pgbouncerSocket: '/run/x/.s.PGSQL.6432',
   upstreamSocket: '/run/x/upstream/.s.PGSQL.5432',
+  tcp: null,
   maxConnections: 100,
   patienceMs: 60_000,
   check,
@@ -55,6 +57,24 @@ describe('haproxy.cfg', () => {
   it('lets a connection wait for its whole patience', () => {
     expect(renderHaproxyConfig(config)).toContain('retries 1200\n');
     expect(renderHaproxyConfig(config)).toContain('server :hold 127.255.255.254:1 backup\n');
+  });
+
+  it('reaches PgBouncer by sockets, and by TCP where TLS ends there', () => {
+    const plain = renderHaproxyConfig(config);
+    expect(plain).toContain('server pgbouncer unix@/run/x/.s.PGSQL.6432\n');
+    expect(plain).toContain('frontend upstream\n  bind unix@/run/x/upstream/.s.PGSQL.5432 mode 600\n');
+    const tcp = {
+      pgbouncer: { host: '10.0.0.9', port: 6432 },
+      upstream: { host: '127.0.0.2', port: 5001 },
+    };
+    const secure = renderHaproxyConfig({ ...config, tcp });
+    expect(secure).toContain('server pgbouncer 10.0.0.9:6432\n');
+    expect(secure).toContain('frontend upstream\n  bind 127.0.0.2:5001\n');
+    expect(secure).not.toContain('unix@');
+    // By which a running one is known.
+    expect(plain).toContain(pgbouncerServer(config));
+    expect(secure).toContain(pgbouncerServer({ ...config, tcp }));
+    expect(plain).not.toContain(pgbouncerServer({ ...config, tcp }));
   });
 
   it('writes IPv6 listeners with brackets', () => {

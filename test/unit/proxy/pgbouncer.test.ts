@@ -15,7 +15,8 @@ import { countPools } from '../../../adapters/proxy/pgbouncer-console.ts';
 const config: PgbouncerConfig = {
   listen: { host: '127.0.0.1', port: 6432 },
   socketFolder: '/run/x',
-  upstream: { folder: '/run/x/upstream', port: 5432 },
+  upstream: { host: '/run/x/upstream', port: 5432 },
+  tls: null,
   authFile: '/run/x/userlist.txt',
   consoleUser: 'console',
   maxClients: 100,
@@ -37,6 +38,27 @@ describe('pgbouncer.ini', () => {
       'server_connect_timeout = 60',
       'client_login_timeout = 60',
       'server_login_retry = 0.05',
+    ])
+      expect(lines).toContain(line);
+  });
+
+  it('has clients come with TLS, and verifies the primary, where there is a certificate', () => {
+    expect(renderPgbouncerConfig(config)).not.toContain('_tls_');
+    const tls = { certificate: '/t/certificate.pem', key: '/t/key.pem', authorities: '/t/authorities.pem' };
+    const lines = renderPgbouncerConfig({
+      ...config,
+      tls,
+      upstream: { host: '127.0.0.2', port: 5001 },
+    }).split('\n');
+    for (const line of [
+      "* = host='127.0.0.2' port=5001",
+      'client_tls_sslmode = require',
+      'client_tls_cert_file = /t/certificate.pem',
+      'client_tls_key_file = /t/key.pem',
+      'client_tls_protocols = secure',
+      'server_tls_sslmode = verify-ca',
+      'server_tls_ca_file = /t/authorities.pem',
+      'server_tls_protocols = secure',
     ])
       expect(lines).toContain(line);
   });
