@@ -68,7 +68,7 @@ export function workflowTable(table: ITableV2, tableKey?: IKey): PolicyStatement
 }
 
 /**
- * Reads what hosts ask and say of themselves, writes certificates and nothing else, and keeps the authorities' private keys, which no
+ * Reads what hosts ask and say of themselves, writes certificates and events and nothing else, and keeps the authorities' private keys, which no
  * other role of ours can read. `key` is the customer's, where there is one.
  */
 export function signCertificates(scope: Construct, table: ITableV2, key?: IKey): PolicyStatement[] {
@@ -93,7 +93,7 @@ export function signCertificates(scope: Construct, table: ITableV2, key?: IKey):
       actions: ['dynamodb:PutItem'],
       resources: [table.tableArn],
       conditions: {
-        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#certificates'] },
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#certificates', 'cluster#*#events'] },
         ...namesKeys,
       },
     }),

@@ -52,7 +52,7 @@ async function certify(
   }
 }
 
-function depsOf({ deps: { storeOf, log }, environment, client }: Wiring): CertifyDeps {
+function depsOf({ deps: { storeOf, log, newId, time, who }, environment, client }: Wiring): CertifyDeps {
   const { region, tableName } = environment;
   return {
     storeOf,
@@ -60,6 +60,6 @@ function depsOf({ deps: { storeOf, log }, environment, client }: Wiring): Certif
     authorities: createAuthoritySecrets({ region, ...readAuthorityEnvironment(process.env) }),
     policy: authorityPolicy,
     nowMs: Date.now,
-    log,
+    ...{ log, newId, time, who },
   };
 }

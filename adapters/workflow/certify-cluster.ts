@@ -16,17 +16,19 @@ import type { AuthoritySecrets } from '../aws/authority-secrets.ts';
 import type { CertificateStore } from '../aws/certificate-items.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import { bundleOf, makeAuthority, proofHolds, signCertificate } from '../tls/certificate-maker.ts';
-import type { Log } from './ports.ts';
+import type { WorkflowDeps } from './ports.ts';
+import { emit } from './progress.ts';
 import { need, needOrRefused } from './workflow-error.ts';
 
-export interface CertifyDeps {
-  readonly storeOf: (cluster: string) => Pick<ClusterStore, 'readHead' | 'readNodes' | 'readProxies'>;
+type Store = Pick<ClusterStore, 'readHead' | 'readNodes' | 'readProxies' | 'putEvent'>;
+
+export interface CertifyDeps extends Pick<WorkflowDeps, 'log' | 'newId' | 'time' | 'who'> {
+  readonly storeOf: (cluster: string) => Store;
   readonly certificatesOf: (cluster: string) => CertificateStore;
   readonly authorities: AuthoritySecrets;
   readonly policy: AuthorityPolicy;
   /** Milliseconds since 1970: certificates are bound to the wall clock. */
   readonly nowMs: () => number;
-  readonly log: Log;
 }
 
 /** What was read of a cluster's authorities, by cluster: as long as this process lives, an hour at most. */
@@ -170,7 +172,7 @@ async function settledAuthorities(
     const made = await makeAuthority(cluster, nowMs, deps.policy.lifetimeMs);
     if (stored === null) needOrRefused(await deps.authorities.create(cluster, [made]));
     else need(await deps.authorities.replace(cluster, [made, ...plan.trusted]));
-    deps.log('info', 'certificate authority made', { cluster, rule: plan.rule, authority: made.id });
+    await tellOfAuthority(deps, cluster, plan.rule, nowMs);
     stored = need(await deps.authorities.read(cluster));
     plan = planAuthorities(stored ?? [], nowMs, deps.policy);
   }
@@ -180,4 +182,19 @@ async function settledAuthorities(
   }
   if (!fresh || stored !== kept?.authorities) known.set(cluster, { authorities: stored, readAtMs: nowMs });
   return { signing: plan.signing, trusted: plan.trusted };
+}
+
+/** Whoever verifies certificates has to have the next authority before it signs, and no agent of ours is there to see to it. */
+async function tellOfAuthority(
+  deps: CertifyDeps,
+  cluster: string,
+  rule: AuthorityPlan['rule'],
+  nowMs: number,
+): Promise<void> {
+  const signsFrom = new Date(nowMs + deps.policy.distributeMs).toISOString().slice(0, 10);
+  const message =
+    rule === 'first-authority'
+      ? 'the cluster has a new certificate authority: clients fetch it by `leasehold authorities`'
+      : `the next certificate authority was made, and signs from ${signsFrom}: clients need it by then`;
+  await emit(deps, deps.storeOf(cluster), { kind: 'authority_made', message, rule });
 }

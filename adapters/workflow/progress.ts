@@ -34,7 +34,7 @@ export function superseded(operation: string): WorkflowError {
 /** An event that cannot be written must not fail what it tells of. */
 export async function emit(
   deps: Pick<WorkflowDeps, 'log' | 'newId' | 'time' | 'who'>,
-  store: ClusterStore,
+  store: Pick<ClusterStore, 'putEvent'>,
   draft: EventDraft,
 ): Promise<void> {
   deps.log('info', draft.kind, {

@@ -53,6 +53,7 @@ export type EventKind =
   | 'host_isolated'
   | 'host_unfenced'
   | 'sentinel_acted'
+  | 'authority_made'
   | 'drill_started'
   | 'drill_ended';
 

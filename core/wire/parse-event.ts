@@ -67,6 +67,7 @@ const known: Readonly<Record<EventKind, true>> = {
   host_isolated: true,
   host_unfenced: true,
   sentinel_acted: true,
+  authority_made: true,
   drill_started: true,
   drill_ended: true,
 };

@@ -100,13 +100,13 @@ describe('the functions', () => {
     },
   );
 
-  test('only who signs certificates writes them, and writes nothing else', () => {
+  test('only who signs certificates writes them, and beside them events alone', () => {
     const statements = functionPolicy('certify');
     expect(may(statements, 'dynamodb:UpdateItem')).toEqual([]);
     expect(may(statements, 'dynamodb:DeleteItem')).toEqual([]);
     expect(may(statements, 'dynamodb:PutItem').map(({ Condition }) => Condition)).toEqual([
       {
-        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#certificates'] },
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#certificates', 'cluster#*#events'] },
         Null: { 'dynamodb:LeadingKeys': 'false' },
       },
     ]);

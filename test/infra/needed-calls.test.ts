@@ -138,7 +138,8 @@ describe('allowed', () => {
   test('who signs certificates reads what it signs by, writes them, and keeps the authorities', () => {
     for (const kind of ['', '#nodes', '#proxies', '#database-requests', '#proxy-requests', '#certificates'])
       expect(ask(certify, items(roles, 'Query', [`cluster#main${kind}`])), kind).toBe('allowed');
-    expect(ask(certify, items(roles, 'PutItem', ['cluster#main#certificates']))).toBe('allowed');
+    for (const kind of ['certificates', 'events'])
+      expect(ask(certify, items(roles, 'PutItem', [`cluster#main#${kind}`])), kind).toBe('allowed');
     for (const call of ['CreateSecret', 'GetSecretValue', 'PutSecretValue'])
       expect(ask(certify, on(`secretsmanager:${call}`, authoritySecret('main'))), call).toBe('allowed');
   });

@@ -8,6 +8,7 @@ import {
   certifyCluster,
   type KnownAuthorities,
 } from '../../../adapters/workflow/certify-cluster.ts';
+import type { ClusterEvent } from '../../../core/model/cluster-event.ts';
 import {
   type Authority,
   type CertificateRequest,
@@ -32,6 +33,7 @@ function bench(mode: 'off' | 'required' = 'required') {
   const requests: { role: HostRole; request: CertificateRequest }[] = [];
   const issued = new Map<string, HostCertificate>();
   const said: string[] = [];
+  const events: ClusterEvent[] = [];
   let secret: readonly Authority[] | null = null;
   let reads = 0;
   let nowMs = start;
@@ -52,6 +54,10 @@ function bench(mode: 'off' | 'required' = 'required') {
   };
   const deps: CertifyDeps = {
     storeOf: () => ({
+      putEvent: async (event) => {
+        events.push(event);
+        return ok(undefined);
+      },
       readHead: async () => ok({ record: { ...sampleRecord, spec }, lease: null }),
       readNodes: async () => ok([{ ...sampleNodeReport, node: 'node1' }]),
       readProxies: async () => ok([{ ...sampleProxyReport, proxy: 'proxy1' }]),
@@ -76,10 +82,12 @@ function bench(mode: 'off' | 'required' = 'required') {
     policy: { lifetimeMs: 1000 * dayMs, makeNextBeforeMs: 300 * dayMs, distributeMs: 90 * dayMs },
     nowMs: () => nowMs,
     log: (_level, message) => said.push(message),
+    ...{ who: 'certify', newId: () => '01', time: () => '2026-11-29T00:00:00.000Z' },
   };
   const known: KnownAuthorities = new Map();
   return {
     issued,
+    events,
     said,
     known,
     deps,
@@ -162,13 +170,16 @@ describe('who signs', () => {
   });
 
   test('gives the next authority to all before it signs, and signs by it when all have had it for long', async () => {
-    const { ask, look, later, issued, authorities } = bench();
+    const { ask, look, later, issued, authorities, events } = bench();
     ask('node1', 'database');
     await look();
     const first = issued.get('node1');
+    expect(events).toMatchObject([{ kind: 'authority_made', rule: 'first-authority' }]);
     later(701);
     expect((await look()).signed).toEqual(['node1']);
     expect(authorities()).toHaveLength(2);
+    expect(events[1]).toMatchObject({ kind: 'authority_made', rule: 'next-authority' });
+    expect(events[1]?.message).toContain('signs from 2029-01-28');
     // The same certificate; only what is to be trusted has grown.
     expect(issued.get('node1')).toMatchObject({
       certificate: first?.certificate,
