@@ -50,6 +50,7 @@ import {
   watchdogMarkPath,
 } from './paths.ts';
 import type { PeerLink } from './peer-link.ts';
+import { readRelease } from './release.ts';
 import { startRestServer } from './rest-server.ts';
 import { tellServiceManager } from './service-manager.ts';
 import { WakeSignal } from './wake-signal.ts';
@@ -218,11 +219,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     now: uptimeMs,
   });
   const context: OrderContext = {
-    config,
-    writer,
-    store,
-    keeper,
-    server,
+    ...{ config, writer, release: readRelease(log), store, keeper, server },
     names: new SynchronousNames(),
     disk: new DiskState(stateFolder(config)),
     journal: await Journal.read(stateFolder(config), log),

@@ -23,6 +23,7 @@ import { NodeDirectory } from './node-directory.ts';
 import { controlFilePath, logFolder, proxyFolder } from './paths.ts';
 import { ProxyCertificates, proxyTls } from './proxy/proxy-certificates.ts';
 import { ProxyHost } from './proxy/proxy-host.ts';
+import { readRelease } from './release.ts';
 import { startRestServer } from './rest-server.ts';
 import { tellServiceManager } from './service-manager.ts';
 
@@ -70,7 +71,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   const certificates = new ProxyCertificates({ config, table, endpoint: opened, tls, log });
   const host: ProxyHost = new ProxyHost({
     config,
-    incarnation: writer.incarnation,
+    ...{ incarnation: writer.incarnation, release: readRelease(log) },
     store,
     keeper,
     endpoint: opened,

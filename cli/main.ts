@@ -17,6 +17,7 @@ import { addFailoverCommand, addSwitchoverCommand } from './commands/operation.t
 import { addStatusCommand } from './commands/status.ts';
 import { addUnfenceCommand } from './commands/unfence.ts';
 import { addUpCommand } from './commands/up.ts';
+import { addUpgradeCommand } from './commands/upgrade.ts';
 import { say } from './terminal.ts';
 
 function createProgram(): Command {
@@ -35,6 +36,7 @@ function createProgram(): Command {
     addSwitchoverCommand,
     addFailoverCommand,
     addUnfenceCommand,
+    addUpgradeCommand,
     addEventsCommand,
     addHistoryCommand,
     addLostWritesCommand,

@@ -26,8 +26,9 @@ say() { echo "leasehold: $*"; }
 fail() { echo "leasehold: $*" >&2; exit 1; }
 
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
-# One at a time: a second one would take the first one's new version for the old.
-exec 9>"$opt/.upgrade.lock" && flock --nonblock 9 || fail 'another upgrade runs on this host'
+# One at a time: a second one would take the first one's new version for the old. It waits, for the first may be what a command left behind
+# that was sent again.
+exec 9>"$opt/.upgrade.lock" && flock --wait "${LEASEHOLD_UPGRADE_LOCK_S:-120}" 9 || fail 'another upgrade runs on this host'
 old=$(readlink -f -- "$opt/current") && [[ -d $old ]] || fail "$opt/current names no version"
 
 # Fails when this host does not do its part of the cluster's work. In which role is not compared: it may have changed meanwhile, rightly.
@@ -57,7 +58,11 @@ well() { # within $patience, three times in a row: a process that dies at once i
   return 1
 }
 
-before=$(serving) || fail 'this host does not serve now: mend it first (leasehold-agent doctor)'
+# A host that does not serve is not touched, but for the way back: to a version that is here already, because this host has had it.
+if ! before=$(serving); then
+  grep -qsx -- "$sum" "$opt"/*/.sha256 || fail 'this host does not serve now: mend it first (leasehold-agent doctor)'
+  before='nothing'
+fi
 new=$(LEASEHOLD_OPT=$opt LEASEHOLD_ETC=$etc python3 "$here/boot.py" --fetch "$key" "$sum") || fail "$key could not be brought here"
 [[ $new == "$old" ]] && { say "${new##*/} runs already"; exit 0; }
 (cd -- "$new" && sha256sum --quiet --check SHA256SUMS) || fail "$new is not as its SHA256SUMS say"

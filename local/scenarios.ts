@@ -188,7 +188,7 @@ function accessTo(cluster: ClusterHandle): ClusterAccess {
     cluster: endpoints.cluster,
     tableName,
     stateMachineArn,
-    documents,
+    documents: { upgrade: '', ...documents },
     clientConfig: {
       region,
       endpoint: endpoints.awsEndpointUrl,

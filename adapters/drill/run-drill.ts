@@ -11,14 +11,9 @@
  * | settling  | checking, when a row was acknowledged after the end, or the time is up                          |
  * | checking  | succeeded when the operation did, no row is lost and no client saw an error; else failed. After a fault clients see errors, and an asynchronous cluster may lose rows: both are only noted |
  */
-import {
-  allHaveReported,
-  type DrillDecision,
-  type DrillFacts,
-  decideDrill,
-  type Reports,
-} from '../../core/drill/decide-drill.ts';
+import { type DrillDecision, type DrillFacts, decideDrill } from '../../core/drill/decide-drill.ts';
 import type { DrillWindow } from '../../core/drill/drill-window.ts';
+import { allHaveReported, type Reports } from '../../core/health/unwell-hosts.ts';
 import type { CanaryFigures, Drill, DrillKind } from '../../core/model/drill.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import type { Operation } from '../../core/model/operation.ts';

@@ -6,7 +6,7 @@ import type { WakeUp } from '../../adapters/wake-up.ts';
 import type { HostHealth } from '../../core/host/host-health.ts';
 import type { Writer } from '../../core/lease/lease-write.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
-import type { NodeReport } from '../../core/model/node-report.ts';
+import type { AgentRelease, NodeReport } from '../../core/model/node-report.ts';
 import type { CertificateKeeper } from '../certificates.ts';
 import type { DiskState } from '../disk-state.ts';
 import type { Emit, Log } from '../emit.ts';
@@ -18,6 +18,8 @@ import type { SynchronousNames } from './synchronous-names.ts';
 export interface HostContext {
   readonly config: DatabaseHostConfig;
   readonly writer: Writer;
+  /** What this agent came with; null: with no artifact. */
+  readonly release: AgentRelease | null;
   readonly store: ClusterStore;
   readonly keeper: LeaseKeeper;
   readonly server: Server;

@@ -66,7 +66,7 @@ export class Reporter {
   }
 
   #describe(look: Look, activity: NodeReport['activity'], detail: string): NodeReport {
-    const { config, writer, server, keeper, wakeUp } = this.#context;
+    const { config, writer, release, server, keeper, wakeUp } = this.#context;
     const { observation } = look;
     const { watch, failsafe, heldBack } = keeper.view();
     const { lease } = watch;
@@ -109,6 +109,7 @@ export class Reporter {
         wakePort: wakeUp.port,
       },
       version: observation?.version ?? '',
+      ...(release === null ? {} : { agent: release }),
     };
   }
 }

@@ -8,7 +8,7 @@ import type { WakeUp } from '../../adapters/wake-up.ts';
 import { decideProxy, type ProxyOrder, type ProxyState } from '../../core/host/decide-proxy.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
 import type { ProxyHostConfig } from '../../core/model/host-config.ts';
-import { defaultTags, type ProxyReport } from '../../core/model/node-report.ts';
+import { type AgentRelease, defaultTags, type ProxyReport } from '../../core/model/node-report.ts';
 import type { Action } from '../../core/model/operation.ts';
 import { reportEveryMs } from '../../core/model/report-pace.ts';
 import { type ActionContext, type ActionOutcome, failed, succeeded } from '../action-runner.ts';
@@ -25,6 +25,8 @@ const unknownHolderEveryMs = 100;
 export interface ProxyHostDeps {
   readonly config: ProxyHostConfig;
   readonly incarnation: string;
+  /** What this agent came with; null: with no artifact. */
+  readonly release: AgentRelease | null;
   readonly store: ClusterStore;
   readonly keeper: LeaseKeeper;
   readonly endpoint: ProxyEndpoint;
@@ -309,7 +311,7 @@ export class ProxyHost {
   }
 
   async #report(): Promise<void> {
-    const { config } = this.#deps;
+    const { config, release } = this.#deps;
     const says = {
       proxy: config.node,
       incarnation: this.#deps.incarnation,
@@ -329,6 +331,7 @@ export class ProxyHost {
         restPort: this.#deps.restPort(),
         wakePort: this.#deps.wakeUp.port,
       },
+      ...(release === null ? {} : { agent: release }),
     };
     const text = JSON.stringify(says);
     const nowMs = this.#deps.now();

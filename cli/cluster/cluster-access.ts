@@ -20,6 +20,7 @@ export interface ClusterOptions {
   readonly endpointUrl?: string;
   readonly runActionDocument?: string;
   readonly fenceDocument?: string;
+  readonly upgradeDocument?: string;
 }
 
 export interface ClusterAccess {
@@ -27,8 +28,8 @@ export interface ClusterAccess {
   readonly tableName: string;
   /** Empty where it was not given: then nothing can be started. */
   readonly stateMachineArn: string;
-  /** Run Command's, by name; empty where they were not given: then hosts are reached through DynamoDB alone. */
-  readonly documents: { readonly runAction: string; readonly fence: string };
+  /** Run Command's, by name; empty where they were not given: then hosts are reached through DynamoDB alone, and not upgraded. */
+  readonly documents: { readonly runAction: string; readonly fence: string; readonly upgrade: string };
   /** For AWS clients: region, and for an embedded runtime its URL and credentials. */
   readonly clientConfig: {
     readonly region: string;
@@ -77,6 +78,7 @@ function openAws(options: ClusterOptions, tableName: string): ClusterAccess {
     documents: {
       runAction: options.runActionDocument ?? process.env['LEASEHOLD_RUN_ACTION_DOCUMENT'] ?? '',
       fence: options.fenceDocument ?? process.env['LEASEHOLD_FENCE_DOCUMENT'] ?? '',
+      upgrade: options.upgradeDocument ?? process.env['LEASEHOLD_UPGRADE_DOCUMENT'] ?? '',
     },
     clientConfig,
     store: createClusterStore({ client: createDynamoClient(clientConfig), tableName, cluster }),
@@ -102,7 +104,7 @@ function openEmbedded(options: ClusterOptions): ClusterAccess {
     cluster,
     tableName,
     stateMachineArn: endpoints.stateMachineArn,
-    documents: endpoints.documents,
+    documents: { upgrade: '', ...endpoints.documents },
     clientConfig,
     store: createClusterStore({ client: createDynamoClient(clientConfig), tableName, cluster }),
     endpoints,

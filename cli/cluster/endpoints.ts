@@ -25,7 +25,7 @@ export interface Endpoints {
   readonly tableName: string;
   readonly stateMachineArn: string;
   /** Names of Run Command's documents. */
-  readonly documents: { readonly runAction: string; readonly fence: string };
+  readonly documents: { readonly runAction: string; readonly fence: string; readonly upgrade?: string };
   readonly dsn: {
     /** HAProxy, then PgBouncer, then the primary: where clients go. Empty without a proxy. */
     readonly endpoint: string;

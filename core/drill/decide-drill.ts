@@ -3,16 +3,11 @@
  * a cluster that people use, so whatever is not known to be well is a reason to leave it alone: silence too, which is why the
  * reports of two looks are compared.
  */
+import { type Reports, whatIsUnwell } from '../health/unwell-hosts.ts';
 import type { ClusterRecord } from '../model/cluster-record.ts';
 import type { Drill } from '../model/drill.ts';
 import type { Lease } from '../model/lease.ts';
-import type { NodeReport, ProxyReport } from '../model/node-report.ts';
 import { type DrillWindow, isInWindow } from './drill-window.ts';
-
-export interface Reports {
-  readonly nodes: readonly NodeReport[];
-  readonly proxies: readonly ProxyReport[];
-}
 
 export interface DrillFacts {
   readonly record: ClusterRecord | null;
@@ -81,62 +76,4 @@ function judgeLast({ last, lastStartedMs, nowMs, again }: DrillFacts): DrillDeci
   if (again) return null;
   const how = last.status === 'running' ? 'never ended' : `failed: ${last.outcome}`;
   return no('last-drill-failed', `the last drill, ${last.id} of ${last.startedAt}, ${how}`);
-}
-
-/** One reason a host, none when all is well. */
-function whatIsUnwell(facts: DrillFacts, record: ClusterRecord, lease: Lease): readonly string[] {
-  const nodes = record.members.map((node) => {
-    const report = facts.reports.nodes.find((one) => one.node === node);
-    if (report === undefined) return `${node} has never reported`;
-    if (
-      !isNewer(
-        report,
-        facts.earlier.nodes.find((one) => one.node === node),
-      )
-    )
-      return `${node} is silent`;
-    return unwellNode(report, record, lease);
-  });
-  const proxies = record.proxies.map((proxy) => {
-    const report = facts.reports.proxies.find((one) => one.proxy === proxy);
-    if (report === undefined) return `${proxy} has never reported`;
-    const before = facts.earlier.proxies.find((one) => one.proxy === proxy);
-    if (!isNewer(report, before)) return `${proxy} is silent`;
-    if (report.routesTo !== lease.holder || report.epoch !== lease.epoch)
-      return `${proxy} does not route to ${lease.holder}`;
-    return report.paused ? `${proxy} is paused` : null;
-  });
-  return [...nodes, ...proxies].filter((reason) => reason !== null);
-}
-
-function unwellNode(report: NodeReport, record: ClusterRecord, lease: Lease): string | null {
-  const { node, health = 'ok' } = report;
-  if (report.postgres !== 'running') return `PostgreSQL of ${node} is ${report.postgres}`;
-  if (health !== 'ok') return `${node} reports ${health}`;
-  if (node === lease.holder) return report.role === 'primary' ? null : `${node} is no primary`;
-  if (report.role !== 'standby' || !report.streaming) return `${node} does not stream`;
-  const lag = report.lagBytes ?? 0;
-  return lag > record.spec.maxLagBytes ? `${node} is ${lag} bytes behind` : null;
-}
-
-interface Signed {
-  readonly incarnation: string;
-  readonly seq: number;
-}
-
-/** The host has written since the earlier look. */
-function isNewer(report: Signed, earlier: Signed | undefined): boolean {
-  return earlier === undefined || earlier.incarnation !== report.incarnation || report.seq > earlier.seq;
-}
-
-/** Whether every host that the record names has written since the earlier look: then there is nothing to wait for. */
-export function allHaveReported(record: ClusterRecord, earlier: Reports, reports: Reports): boolean {
-  const node = (of: Reports, id: string) => of.nodes.find((one) => one.node === id);
-  const proxy = (of: Reports, id: string) => of.proxies.find((one) => one.proxy === id);
-  const newer = (report: Signed | undefined, before: Signed | undefined) =>
-    report !== undefined && isNewer(report, before);
-  return (
-    record.members.every((id) => newer(node(reports, id), node(earlier, id))) &&
-    record.proxies.every((id) => newer(proxy(reports, id), proxy(earlier, id)))
-  );
 }

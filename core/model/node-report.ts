@@ -39,6 +39,14 @@ export interface NodeAddresses {
   readonly wakePort: number;
 }
 
+/** Which artifact an agent came with, as its host unpacked it. */
+export interface AgentRelease {
+  /** As `VERSION` in the artifact. */
+  readonly version: string;
+  /** Of the artifact: 64 hexadecimal digits. */
+  readonly sha256: string;
+}
+
 export interface NodeReport {
   readonly node: NodeId;
   readonly incarnation: string;
@@ -70,7 +78,10 @@ export interface NodeReport {
   /** It holds its lease by the promises of its peers, or has promised a peer not to take over; missing as above. */
   readonly failsafe?: boolean;
   readonly addresses: NodeAddresses;
+  /** Of PostgreSQL. */
   readonly version: string;
+  /** Missing where the agent came with no artifact, and in the report of an older one. */
+  readonly agent?: AgentRelease;
 }
 
 export interface NodeTags {
@@ -97,6 +108,8 @@ export interface ProxyReport {
   readonly pauseFailedFor: string | null;
   readonly detail: string;
   readonly addresses: ProxyAddresses;
+  /** As in a node's report. */
+  readonly agent?: AgentRelease;
 }
 
 export interface ProxyAddresses {

@@ -3,6 +3,7 @@
  * each field is checked before anyone chooses a candidate by it.
  */
 import type {
+  AgentRelease,
   NodeActivity,
   NodeAddresses,
   NodeHealth,
@@ -11,7 +12,7 @@ import type {
   NodeTags,
   PostgresState,
 } from '../model/node-report.ts';
-import { readInteger } from './fields.ts';
+import { InvalidInput, readInteger } from './fields.ts';
 import {
   boolean,
   count,
@@ -62,6 +63,13 @@ const healths: readonly NodeHealth[] = [
 /** 0: not listening (yet). */
 export const portOrNone = plain((value, field) => readInteger(value, field, 0, 65_535));
 
+const sha256 = plain((value, field) => {
+  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
+  throw new InvalidInput(field, value, '64 hexadecimal digits');
+});
+
+export const agentRelease = optional(itemShape<AgentRelease>({ version: nonEmpty, sha256 }));
+
 const reportShape = itemShape<NodeReport>({
   node: id,
   incarnation: nonEmpty,
@@ -91,6 +99,7 @@ const reportShape = itemShape<NodeReport>({
     wakePort: portOrNone,
   }),
   version: text,
+  agent: agentRelease,
 });
 
 /** Throws InvalidInput, naming the attribute as `node_report.<attribute>`. */

@@ -13,7 +13,7 @@ import {
   positive,
   text,
 } from './item-shape.ts';
-import { portOrNone } from './parse-node-report.ts';
+import { agentRelease, portOrNone } from './parse-node-report.ts';
 
 const reportShape = itemShape<ProxyReport>({
   proxy: id,
@@ -35,6 +35,7 @@ const reportShape = itemShape<ProxyReport>({
     restPort: portOrNone,
     wakePort: portOrNone,
   }),
+  agent: agentRelease,
 });
 
 /** Throws InvalidInput, naming the attribute as `proxy_report.<attribute>`. */

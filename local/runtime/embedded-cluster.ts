@@ -236,7 +236,11 @@ function surroundingsOf(
     region: stack.region,
     tableName: only(stack.tables, 'table').name,
     stateMachineArn: only(stack.stateMachines, 'state machine').arn,
-    documents: { runAction: documentNamed(stack, 'RunAction'), fence: documentNamed(stack, 'Fence') },
+    documents: {
+      runAction: documentNamed(stack, 'RunAction'),
+      fence: documentNamed(stack, 'Fence'),
+      upgrade: documentNamed(stack, 'Upgrade'),
+    },
     awsEndpointUrl: `http://127.0.0.1:${state.awsPort}`,
     workerScript,
   };

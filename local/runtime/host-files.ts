@@ -26,7 +26,7 @@ export interface HostSurroundings {
   readonly tableName: string;
   readonly stateMachineArn: string;
   /** Names of Run Command's documents. */
-  readonly documents: { readonly runAction: string; readonly fence: string };
+  readonly documents: { readonly runAction: string; readonly fence: string; readonly upgrade?: string };
   /** For programs of this machine. */
   readonly awsEndpointUrl: string;
   /** The hosts' own network; null: all of them are on the loopback address. */
@@ -239,6 +239,8 @@ function hostEnvironment(surroundings: HostSurroundings, folder: string): Record
     // Named in each request: whose it was.
     AWS_SDK_UA_APP_ID: basename(folder),
     [hostMark]: folder,
+    // Where artifacts of the agent would be unpacked: not in the machine's own /opt.
+    LEASEHOLD_OPT: join(folder, 'opt'),
   };
 }
 

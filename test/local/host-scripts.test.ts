@@ -190,6 +190,39 @@ describe('another version', () => {
     expect(restarts()).toBe(0);
   });
 
+  test('a host that the new version does not serve on goes back to the one that it has kept', async () => {
+    const { code } = await upgrade({ serves: true }, { serves: true });
+    expect(code).toBe(0);
+    program(join(folder, 'opt/2.0/bin/leasehold-agent'), ['[[ $1 == serving ]] && exit 1', 'exit 0']);
+    const marks = ['1'.repeat(64), '3'.repeat(64)];
+    writeFileSync(join(folder, 'opt/1.0/.sha256'), `${marks[0]}\n`);
+    const back = (sum = '') =>
+      run(join(folder, 'opt/2.0/bin/upgrade.sh'), ['--key', '2.0.tar.gz', '--sha256', sum]);
+    const unknown = await back(marks[1]);
+    expect(unknown.output).toContain('mend it first');
+    expect(current()).toBe('2.0');
+    const kept = await back(marks[0]);
+    expect(kept.output).toContain('1.0 runs');
+    expect(kept.code).toBe(0);
+    expect(current()).toBe('1.0');
+  });
+
+  test('a second one waits for the first, and finds that it has nothing to do', async () => {
+    const { sources } = await version('1.0', { serves: true });
+    await run('cp', ['-a', sources, join(folder, 'opt', '1.0')]);
+    symlinkSync(join(folder, 'opt', '1.0'), join(folder, 'opt', 'current'));
+    writeFileSync(
+      join(folder, 'etc', 'parameters'),
+      parameters({ region: 'eu-west-1', 'artifact.bucket': 'artifacts' }),
+    );
+    program(join(folder, 'bin', 'systemctl'), [`echo "$*" >>${join(folder, 'systemctl')}`]);
+    const { sha256 } = await version('2.0', { serves: true });
+    const words = ['--key', '2.0.tar.gz', '--sha256', sha256];
+    const both = await Promise.all([0, 1].map(() => run(join(folder, 'opt/1.0/bin/upgrade.sh'), words)));
+    expect(both.map(({ code }) => code)).toEqual([0, 0]);
+    expect(restarts()).toBe(1);
+  });
+
   test('arguments that are none are refused', async () => {
     const refused = async (...words: string[]) => (await run(join(host, 'upgrade.sh'), words)).code;
     expect(await refused()).toBe(2);

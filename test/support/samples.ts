@@ -98,6 +98,7 @@ export const sampleNodeReport: NodeReport = {
   tags: { nofailover: false, failoverPriority: 10 },
   addresses: { host: '10.0.0.2', port: 5432, restPort: 8008, wakePort: 0 },
   version: '15.9',
+  agent: { version: '0.1.0-9c1f2ab34d5e', sha256: '9c'.repeat(32) },
 };
 
 export const sampleProxyReport: ProxyReport = {
