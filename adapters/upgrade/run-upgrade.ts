@@ -52,7 +52,13 @@ export interface UpgradeRequest {
 export type UpgradeRun =
   | { readonly kind: 'done'; readonly hosts: number }
   | { readonly kind: 'refused'; readonly rule: string; readonly reason: string }
-  | { readonly kind: 'failed'; readonly reason: string; readonly rolledBack: readonly RolledBack[] };
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      /** What hosts were brought back to; null: they had several releases before. */
+      readonly former: AgentRelease | null;
+      readonly rolledBack: readonly RolledBack[];
+    };
 
 export interface RolledBack {
   readonly node: NodeId;
@@ -188,7 +194,7 @@ async function giveUp(
 ): Promise<UpgradeRun> {
   deps.say(reason);
   await emit(deps, store, { kind: 'upgrade_failed', message: reason });
-  if (former === null) return { kind: 'failed', reason, rolledBack: [] };
+  if (former === null) return { kind: 'failed', reason, former, rolledBack: [] };
   const rolledBack: RolledBack[] = [];
   for (const host of await upgradedHosts(deps, store, artifact.sha256)) {
     deps.say(`${host.id} goes back to ${former.version}`);
@@ -197,7 +203,7 @@ async function giveUp(
       await emit(deps, store, { kind: 'host_rolled_back', message: `${host.id}: ${former.version}` });
     rolledBack.push({ node: host.id, outcome });
   }
-  return { kind: 'failed', reason, rolledBack };
+  return { kind: 'failed', reason, former, rolledBack };
 }
 
 /** By new reports where they come in time: what a host has said before its agent restarted is of the other release. */

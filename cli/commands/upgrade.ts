@@ -118,7 +118,11 @@ function conclude(run: UpgradeRun): void {
             ({ node, outcome }) =>
               `  ${node} ${outcome === null ? 'has the former release again' : `could not go back: ${outcome}`}`,
           ),
-          ...(run.rolledBack.length === 0 ? ['  no host was brought back: see `leasehold status`'] : []),
+          ...(run.rolledBack.length > 0
+            ? []
+            : [
+                `  ${run.former === null ? 'no host was brought back, for they had several releases' : 'no host has the new release'}`,
+              ]),
         ].join('\n'),
       );
   }

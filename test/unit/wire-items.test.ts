@@ -93,13 +93,19 @@ describe.each(names)('%s', (name) => {
       const { [attribute]: _left, ...rest } = item;
       const optional = readOrRefuse(() => parse(rest));
       if (optional instanceof InvalidInput) expect(optional.field).toBe(`${name}.${attribute}`);
-      else expect(optional).toEqual({ ...value, [keyOf(attribute)]: fallbacks[attribute] ?? null });
+      else
+        expect(optional).toEqual({
+          ...value,
+          [keyOf(attribute)]: attribute in fallbacks ? fallbacks[attribute] : null,
+        });
     },
   );
 });
 
-/** What an item says that was written before the attribute existed, where that is not null. */
-const fallbacks: Readonly<Record<string, unknown>> = { fenced_hosts: [], accept_data_loss: false };
+/** What an item says that was written before the attribute existed, where that is not null; undefined: it is missing in the value too. */
+const fallbacks: Readonly<Record<string, unknown>> = {
+  ...{ fenced_hosts: [], accept_data_loss: false, agent: undefined },
+};
 
 function keyOf(attribute: string): string {
   return attribute.replaceAll(/_[a-z]/g, (found) => found.slice(1).toUpperCase());
