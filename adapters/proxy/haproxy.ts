@@ -100,7 +100,7 @@ export class Haproxy {
       const adopted = new Haproxy(options, running, true);
       // The file is that of the running one: nobody rewrites it for another way to PgBouncer.
       const isAsWanted = (await readTextFile(configFile(options.folder)))?.includes(pgbouncerServer(options));
-      const nodes = isAsWanted ? await adopted.setNodes(options.nodes) : null;
+      const nodes = isAsWanted ? await adopted.#learn(options.nodes) : null;
       if (nodes?.kind === 'done') return { kind: 'open', haproxy: adopted };
       await adopted.stop();
     }
@@ -250,6 +250,21 @@ export class Haproxy {
         .filter(({ backend }) => backend === 'primary')
         .map(({ server, host, port }) => ({ nodeId: server, host, port })),
     };
+  }
+
+  /**
+   * Takes these nodes in, and lets none go: an agent that has just started knows nobody yet, and a node that it does not know may be the
+   * one to which everybody is connected.
+   */
+  async #learn(nodes: readonly NodeAddress[]): Promise<HaproxyResult> {
+    const servers = await this.#servers();
+    if (servers.kind !== 'servers') return servers;
+    for (const node of nodes)
+      for (const backend of backends) {
+        const added = await this.#ensureNode(backend, node, servers.all);
+        if (added.kind !== 'done') return added;
+      }
+    return { kind: 'done' };
   }
 
   /** Lets go of it; HAProxy goes on. */

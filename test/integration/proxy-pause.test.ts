@@ -106,6 +106,22 @@ describe('the endpoint of a proxy host', () => {
     await client.end();
   });
 
+  it('survives an agent that knows no node yet: nobody who is connected is cut off', async () => {
+    const client = await bench.client();
+    const reader = await bench.client('replicas');
+    await client.query('begin');
+    bench.endpoint.detach();
+    const opened = await ProxyEndpoint.open({ ...bench.options, nodes: [] });
+    if (opened.kind !== 'open') throw new Error(opened.detail);
+    bench.endpoint = opened.endpoint;
+    expect(await bench.endpoint.status()).toMatchObject({ paused: false, routesTo: 'first', epoch: 1 });
+    await bench.endpoint.routeTo(bench.route('first', 1));
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await client.query('commit');
+    expect((await reader.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await Promise.all([client.end(), reader.end()]);
+  });
+
   it('starts again what has died, with the same route, for clients that connect anew', async () => {
     const before = bench.endpoint.pids();
     expect(await bench.endpoint.ensureRunning()).toEqual({ kind: 'running', restarted: [] });
