@@ -10,6 +10,7 @@ import { addAuthoritiesCommand } from './commands/authorities.ts';
 import { addDownCommand } from './commands/down.ts';
 import { addDrillCommand, addDrillsCommand } from './commands/drill.ts';
 import { addEventsCommand } from './commands/events.ts';
+import { addForgetCommand } from './commands/forget.ts';
 import { addHistoryCommand } from './commands/history.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addLostWritesCommand } from './commands/lost-writes.ts';
@@ -37,6 +38,7 @@ function createProgram(): Command {
     addFailoverCommand,
     addUnfenceCommand,
     addUpgradeCommand,
+    addForgetCommand,
     addEventsCommand,
     addHistoryCommand,
     addLostWritesCommand,

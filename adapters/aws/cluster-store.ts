@@ -38,6 +38,8 @@ export interface ClusterStore extends OperationStore, DrillStore {
   /** Refused when another EC2 instance reports under that node id. */
   putNodeReport(report: NodeReport, o?: CallOptions): Promise<Conditional<void>>;
   putProxyReport(report: ProxyReport, o?: CallOptions): Promise<Conditional<void>>;
+  /** Only what was read: refused when the host has said something new since, or another has its name. */
+  removeReport(report: NodeReport | ProxyReport, o?: CallOptions): Promise<Conditional<void>>;
   readNodes(o?: ReadOptions): Promise<Answer<readonly NodeReport[]>>;
   readProxies(o?: ReadOptions): Promise<Answer<readonly ProxyReport[]>>;
   putEvent(event: ClusterEvent, o?: CallOptions): Promise<Answer<void>>;
@@ -110,6 +112,18 @@ function reportCalls(calls: ItemCalls, pk: string) {
     putProxyReport(report: ProxyReport, o?: CallOptions): Promise<Conditional<void>> {
       const item = { ...proxyReportToItem(report), pk: `${pk}#proxies`, sk: report.proxy };
       return calls.put(item, sameInstance(report.instanceId), o);
+    },
+    removeReport(report: NodeReport | ProxyReport, o?: CallOptions): Promise<Conditional<void>> {
+      const [kind, sk] = 'node' in report ? ['nodes', report.node] : ['proxies', report.proxy];
+      const condition = {
+        ConditionExpression: 'instance_id = :instance_id AND incarnation = :incarnation AND seq = :seq',
+        ExpressionAttributeValues: {
+          ':instance_id': report.instanceId,
+          ':incarnation': report.incarnation,
+          ':seq': report.seq,
+        },
+      };
+      return calls.remove({ pk: `${pk}#${kind}`, sk }, condition, o);
     },
     async readNodes(o: ReadOptions = {}): Promise<Answer<readonly NodeReport[]>> {
       return mapOk(await calls.query(partition(`${pk}#nodes`), o), (items) => items.map(parseNodeReport));

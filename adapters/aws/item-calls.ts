@@ -1,10 +1,12 @@
 /**
- * The three calls that the store is made of (query, put, update), with their bounds: time, attempts and pages. A write is repeated
+ * The four calls that the store is made of (query, put, update, remove), with their bounds: time, attempts and pages. A write is repeated
  * only when the one before was certainly not made, because a repeated condition would refuse what its lost first try
  * had done; a read, and a put without a condition, may be repeated after any failure.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  DeleteCommand,
+  type DeleteCommandInput,
   type DynamoDBDocumentClient,
   PutCommand,
   type PutCommandInput,
@@ -43,9 +45,16 @@ export interface ItemCalls {
     input: Omit<PutCommandInput, 'TableName' | 'Item'>,
     o?: CallOptions,
   ): Promise<Conditional<void>>;
+  /** Only what the condition says. */
+  remove(key: ItemKey, input: Condition, o?: CallOptions): Promise<Conditional<void>>;
   /** The item as it is after the update. */
   update(key: ItemKey, input: UpdateInput, o?: CallOptions): Promise<Conditional<Item>>;
 }
+
+/** Of a removal: never without. */
+export type Condition = Required<
+  Pick<DeleteCommandInput, 'ConditionExpression' | 'ExpressionAttributeValues'>
+>;
 
 export type UpdateInput = Omit<UpdateCommandInput, 'TableName' | 'Key' | 'ReturnValues'>;
 
@@ -79,6 +88,10 @@ export function createItemCalls(deps: { client: DocumentClient; tableName: strin
           await client.send(new PutCommand({ ...input, TableName, Item }), { abortSignal });
         },
       ),
+    remove: (key, input, o = {}) =>
+      attemptConditional(o, 'once', async (abortSignal) => {
+        await client.send(new DeleteCommand({ ...input, TableName, Key: { ...key } }), { abortSignal });
+      }),
     update: (key, input, o = {}) =>
       attemptConditional(o, 'once', async (abortSignal) => {
         const command = new UpdateCommand({ ...input, TableName, Key: { ...key }, ReturnValues: 'ALL_NEW' });

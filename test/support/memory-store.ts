@@ -163,6 +163,17 @@ function reportCalls(table: MemoryTable) {
       table.proxies.set(report.proxy, wired(report, proxyReportToItem, parseProxyReport));
       return ok(undefined);
     },
+    async removeReport(report: NodeReport | ProxyReport): Promise<Conditional<void>> {
+      const [reports, key] = 'node' in report ? [table.nodes, report.node] : [table.proxies, report.proxy];
+      const known = reports.get(key);
+      const same =
+        known?.instanceId === report.instanceId &&
+        known.incarnation === report.incarnation &&
+        known.seq === report.seq;
+      if (!same) return refused;
+      reports.delete(key);
+      return ok(undefined);
+    },
     async readNodes() {
       return ok(byKey(table.nodes));
     },

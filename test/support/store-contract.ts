@@ -223,10 +223,22 @@ export function storeContract(fresh: () => ClusterStore): void {
       okValue(await store.putNodeReport(other));
       const newer = { ...sampleNodeReport, seq: 13 };
       okValue(await store.putNodeReport(newer));
-      const stranger = { ...sampleNodeReport, instanceId: 'i-0zzz', seq: 99 };
-      expect(await store.putNodeReport(stranger)).toEqual(refused);
+      expect(await store.putNodeReport({ ...newer, instanceId: 'i-0zzz', seq: 99 })).toEqual(refused);
       expect(okValue(await store.readNodes())).toEqual([other, newer]);
       expect(okValue(await store.readProxies())).toEqual([]);
+    });
+
+    test('are removed only as they were read', async () => {
+      okValue(await store.putNodeReport(sampleNodeReport));
+      okValue(await store.putProxyReport(sampleProxyReport));
+      for (const other of [{ instanceId: 'i-0zzz' }, { incarnation: 'i-3' }, { seq: 11 }])
+        expect(await store.removeReport({ ...sampleNodeReport, ...other })).toEqual(refused);
+      expect(okValue(await store.readNodes())).toEqual([sampleNodeReport]);
+      okValue(await store.removeReport(sampleNodeReport));
+      expect(okValue(await store.readProxies())).toEqual([sampleProxyReport]);
+      okValue(await store.removeReport(sampleProxyReport));
+      expect(okValue(await store.readProxies())).toEqual([]);
+      okValue(await store.putNodeReport({ ...sampleNodeReport, instanceId: 'i-0zzz' }));
     });
 
     test('of proxies likewise', async () => {

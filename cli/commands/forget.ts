@@ -1,0 +1,65 @@
+/** `leasehold forget`: what a host that is gone said of itself is removed, so that another machine can take its name. */
+import type { Command } from 'commander';
+import { ulid } from 'ulid';
+import { createAwsClients } from '../../adapters/aws/clients.ts';
+import { monotonicMs, sleepMs } from '../../adapters/clock.ts';
+import { createAwsPorts } from '../../adapters/workflow/aws-ports.ts';
+import { forgetHost } from '../../adapters/workflow/forget-host.ts';
+import { WorkflowError } from '../../adapters/workflow/workflow-error.ts';
+import { CliError } from '../cli-error.ts';
+import {
+  type ClusterAccess,
+  type ClusterOptions,
+  openCluster,
+  withClusterOptions,
+} from '../cluster/cluster-access.ts';
+import { print, say } from '../terminal.ts';
+
+interface ForgetOptions extends ClusterOptions {
+  readonly althoughSynchronous?: boolean;
+}
+
+export function addForgetCommand(program: Command): void {
+  withClusterOptions(program.command('forget'))
+    .description('let another machine take the name of a host whose machine is stopped or gone')
+    .argument('<host>', 'a node or a proxy')
+    .option('--although-synchronous', 'although commits wait for it, and no other standby can take its place')
+    .action((host: string, options: ForgetOptions) =>
+      forget(openCluster(options), host, options.althoughSynchronous === true),
+    );
+}
+
+async function forget(access: ClusterAccess, host: string, althoughSynchronous: boolean): Promise<void> {
+  const clients = createAwsClients(access.clientConfig);
+  const { hosts } = createAwsPorts(clients, {
+    stateMachineArn: access.stateMachineArn,
+    runActionDocument: access.documents.runAction,
+    fenceDocument: access.documents.fence,
+  });
+  try {
+    const outcome = await forgetHost(
+      {
+        who: 'cli',
+        hosts,
+        say,
+        now: monotonicMs,
+        sleep: sleepMs,
+        time: () => new Date().toISOString(),
+        newId: () => ulid(),
+        log: (level, message, fields) => {
+          if (level !== 'info') say(`${level}: ${message} ${JSON.stringify(fields)}`);
+        },
+      },
+      access.store,
+      { host, althoughSynchronous },
+    );
+    if (outcome.kind === 'refused')
+      throw new CliError(`${host} was not forgotten: ${outcome.reason} (${outcome.rule})`);
+    print(`${host} on ${outcome.instanceId} is forgotten: the next machine of that name is let in`);
+  } catch (error) {
+    if (error instanceof WorkflowError) throw new CliError(`${host} was not forgotten: ${error.message}`);
+    throw error;
+  } finally {
+    clients.destroy();
+  }
+}
