@@ -10,52 +10,37 @@
  *
  * The folder is changed by it: packages, a user, files below /opt, /etc and /var. Needs a loop device.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   existsSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
-  symlinkSync,
-  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
-import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
-import { newRecord } from '../../adapters/workflow/record-cluster.ts';
-import { defaultSpec } from '../../core/model/cluster-record.ts';
-import { hostUserData } from '../../infra/host-user-data.ts';
-import { type Architecture, nodeRuntime } from '../../local/artifact/node-runtime.ts';
-import { writeArtifact } from '../../local/artifact/write-artifact.ts';
-import { checkout } from '../../local/runtime/build-artifacts.ts';
-import { startTestTable } from '../support/dynamo-table.ts';
-import { startInstanceMetadata } from '../support/instance-metadata.ts';
-import { startSecretsManager } from '../support/secrets-manager.ts';
-import { startSignedBucket } from '../support/signed-bucket.ts';
-
-const region = 'eu-west-1';
-const tableName = 'Leasehold-Clusters';
-const volumeBytes = 512 * 1024 * 1024;
-const byId = 'root/by-id';
-
-const say = (line: string) => void process.stdout.write(`--- ${line}\n`);
-const system = (...[file = '', ...words]: string[]) => execFileSync(file, words, { encoding: 'utf8' }).trim();
+import { join } from 'node:path';
+import {
+  attachVolume,
+  buildArtifact,
+  pause,
+  run,
+  say,
+  startServices,
+  system,
+  userData,
+} from './trial-host.ts';
 
 async function main(root: string): Promise<number> {
   const work = mkdtempSync(join(tmpdir(), 'leasehold-trial-'));
   const undo: (() => unknown)[] = [() => rmSync(work, { recursive: true, force: true })];
   try {
-    const architecture = process.arch as Architecture;
-    const nodeProgram = await nodeRuntime(checkout, architecture, join(checkout, '.build', 'node'));
-    const artifact = await writeArtifact({ checkout, nodeProgram, architecture }, work);
-    say(`${basename(artifact.path)}: ${artifact.bytes} bytes`);
-    const environment = await startServices(readFileSync(artifact.path), undo);
+    const artifact = await buildArtifact(work);
+    const environment = (await startServices({ 'agent.tar.gz': readFileSync(artifact.path) }, undo))
+      .environment;
     mountSystem(root, undo);
     // Of an earlier trial: its volume is gone.
     for (const place of ['etc/fstab', 'opt/leasehold'])
@@ -178,67 +163,12 @@ function isBelow(pid: string, folder: string, what: 'cwd' | 'exe' = 'cwd'): bool
   }
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
 async function until(seconds: number, isTrue: () => Promise<boolean>): Promise<void> {
   for (let second = 0; second < seconds; second += 1) {
     if (await isTrue()) return;
     await pause(1_000);
   }
   throw new Error(`not within ${seconds} s; the agent's log is var/log/trial-agent.log`);
-}
-
-function userData(sha256: string, role: 'database' | 'proxy' = 'database'): string {
-  const initScript = 'echo first primary';
-  const postgres = { major: 15, settings: { work_mem: '8MB' }, dataVolumeId: 'vol-0abc', initScript };
-  return hostUserData({
-    role,
-    ...{ cluster: 'main', node: role === 'proxy' ? 'proxy-1' : 'node-1', region, tableName },
-    stateMachineArn: `arn:aws:states:${region}:123456789012:stateMachine:Leasehold-failover`,
-    secrets: { superuser: 'superuser', replication: 'replication', cluster: 'cluster' },
-    artifact: { bucket: 'artifacts', key: 'agent.tar.gz', sha256 },
-    ports: {
-      ...{ postgres: 25432, rest: 28008, wake: 28009, endpoint: 25000, pgbouncer: 26432 },
-      ...{ primary: 25001, replicas: 25002 },
-    },
-    ...(role === 'proxy' ? { poolSize: 20 } : { postgres }),
-  });
-}
-
-/** What the host's programs find of AWS, as their environment. */
-async function startServices(artifact: Buffer, undo: (() => unknown)[]): Promise<string[]> {
-  const metadata = await startInstanceMetadata({
-    'meta-data/instance-id': 'i-0123456789abcdef0',
-    'meta-data/local-ipv4': '127.0.0.1',
-    'meta-data/placement/region': region,
-    'meta-data/placement/availability-zone': `${region}a`,
-  });
-  const bucket = await startSignedBucket(region);
-  bucket.objects.set('/artifacts/agent.tar.gz', artifact);
-  const secrets = await startSecretsManager({
-    superuser: '{"username":"postgres","password":"trial-1"}',
-    replication: '{"username":"replicator","password":"trial-2"}',
-    cluster: 'trial-3',
-  });
-  const table = await startTestTable(tableName);
-  const client = createDynamoClient(table.config);
-  const store = createClusterStore({ client, tableName, cluster: 'main' });
-  await store.createRecord(newRecord({ cluster: 'main', spec: defaultSpec, proxies: [] }));
-  undo.push(
-    metadata.close,
-    bucket.close,
-    secrets.close,
-    () => table.close(),
-    () => client.destroy(),
-  );
-  return [
-    `AWS_EC2_METADATA_SERVICE_ENDPOINT=${metadata.url}`,
-    `AWS_ENDPOINT_URL_S3=${bucket.url}`,
-    `AWS_ENDPOINT_URL_SECRETS_MANAGER=${secrets.url}`,
-    `AWS_ENDPOINT_URL=${table.config.endpoint}`,
-    `LEASEHOLD_BY_ID=/${byId}`,
-    'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  ];
 }
 
 function mountSystem(root: string, undo: (() => unknown)[]): void {
@@ -253,28 +183,6 @@ function mountSystem(root: string, undo: (() => unknown)[]): void {
     system('mount', ...words.slice(0, -1), place);
     undo.push(() => system('umount', place));
   }
-}
-
-function attachVolume(root: string, work: string, undo: (() => unknown)[]): string {
-  const image = join(work, 'volume');
-  writeFileSync(image, '');
-  truncateSync(image, volumeBytes);
-  const device = system('losetup', '--find', '--show', image);
-  undo.push(() => system('losetup', '--detach', device));
-  undo.push(() => run(['umount', join(root, 'var/lib/leasehold')]));
-  rmSync(join(root, byId), { recursive: true, force: true });
-  mkdirSync(join(root, byId), { recursive: true });
-  symlinkSync(device, join(root, byId, 'nvme-Amazon_Elastic_Block_Store_vol0abc'));
-  return device;
-}
-
-/** Its output is this one's; not synchronous, because the services above must answer meanwhile. */
-function run([file = '', ...words]: string[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, words, { stdio: ['ignore', 'inherit', 'inherit'] });
-    child.once('error', reject);
-    child.once('close', (code) => resolve(code ?? 1));
-  });
 }
 
 const root = process.argv[2];
