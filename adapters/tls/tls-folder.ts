@@ -86,13 +86,27 @@ export class TlsFolder {
     if (key === null) return 'it is for a key that this host does not have';
     const problem = problemOf(certificate, key);
     if (problem !== null) return problem;
-    const before = await readlink(join(this.#folder, 'current')).catch(() => null);
+    const before = await this.#current();
     const name = `c-${newNonce()}`;
-    const own = { owner: this.#owner };
+    try {
+      await this.#write(name, key, certificate);
+    } catch (error) {
+      // Tried again each second: on a full disk nothing may pile up. What is in force already stays, synced or not.
+      if ((await this.#current()) !== name)
+        await rm(join(this.#folder, name), { recursive: true, force: true });
+      throw error;
+    }
+    await this.pendingKey();
+    await this.#removeOthers([name, before ?? '']);
+    return null;
+  }
+
+  /** Writes it whole, then has `current` name it. */
+  async #write(name: string, key: string, certificate: HostCertificate): Promise<void> {
     await mkdir(join(this.#folder, name), { mode: 0o755 });
-    const put = (file: string, text: string, mode = 0o600): Promise<void> =>
-      writeFileAtomically(join(this.#folder, name, file), text, { ...own, mode });
-    await put('key.pem', key);
+    const put = (file: string, text: string, mode: number): Promise<void> =>
+      writeFileAtomically(join(this.#folder, name, file), text, { owner: this.#owner, mode });
+    await put('key.pem', key, 0o600);
     await put('certificate.pem', certificate.certificate, 0o644);
     await put('authorities.pem', certificate.authorities, 0o644);
     await put('issued.json', `${JSON.stringify(hostCertificateToItem(certificate))}\n`, 0o644);
@@ -101,9 +115,11 @@ export class TlsFolder {
     await symlink(name, link);
     await rename(link, join(this.#folder, 'current'));
     await syncFolder(this.#folder);
-    await this.pendingKey();
-    await this.#removeOthers([name, before ?? '']);
-    return null;
+  }
+
+  /** The name of the folder that is in force. */
+  async #current(): Promise<string | null> {
+    return await readlink(join(this.#folder, 'current')).catch(() => null);
   }
 
   #pending(): string {

@@ -1,6 +1,6 @@
 /** A host's key and certificate on its disk: what is in force is always whole, and what is of no use is never put in force. */
 import { createPrivateKey, createPublicKey, verify, X509Certificate } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -96,6 +96,20 @@ describe('the folder', () => {
     );
     expect(await folder.install({ ...good, certificate: 'nonsense' })).toContain('it cannot be read');
     expect(await folder.inForce()).toEqual(good);
+  });
+
+  test('in which a certificate cannot be written stays as it was, and nothing piles up', async () => {
+    const good = await signed(await folder.makePendingKey());
+    await folder.install(good);
+    const before = readdirSync(path);
+    // A folder where the link is to be: what a full disk does, at the last step.
+    mkdirSync(join(path, 'current.new', 'x'), { recursive: true });
+    const next = await signed(await folder.makePendingKey());
+    for (let round = 0; round < 3; round += 1) await expect(folder.install(next)).rejects.toThrow();
+    expect(readdirSync(path).toSorted()).toEqual([...before, 'current.new', 'pending.key'].toSorted());
+    expect(await folder.inForce()).toEqual(good);
+    rmSync(join(path, 'current.new'), { recursive: true });
+    expect(await folder.install(next)).toBeNull();
   });
 
   test('of an agent that ended right after it had put a certificate in force has no pending key', async () => {
