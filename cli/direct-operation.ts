@@ -87,6 +87,7 @@ function portsOf(
     },
     // CloudWatch takes figures from the functions' logs: what runs here is in the history only.
     measure: () => undefined,
+    watching: 'essential',
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Where alarms are heard: one SNS topic, encrypted by a key of its own, because alarms cannot publish to one that has AWS' own key. Only
- * the alarms of this account may publish, and only over TLS.
+ * Where alarms are heard: one SNS topic. Only the alarms of this account may publish, and only over TLS. It is encrypted at rest where a key
+ * of its own is asked for: alarms cannot publish to a topic that has AWS' own key, and one costs a dollar a month.
  */
 import { Stack } from 'aws-cdk-lib';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -11,6 +11,7 @@ import { Construct } from 'constructs';
 export interface AlarmTopicProps {
   /** Who is told: addresses, a pager, a chat. None: the alarms are seen in CloudWatch only. */
   readonly subscriptions?: readonly ITopicSubscription[];
+  readonly encrypted: boolean;
 }
 
 export class AlarmTopic extends Construct {
@@ -20,23 +21,10 @@ export class AlarmTopic extends Construct {
     super(scope, id);
     const alarms = new ServicePrincipal('cloudwatch.amazonaws.com');
     const ofThisAccount = { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } };
-    const key = new Key(this, 'Key', {
-      description: 'Leasehold: encrypts the topic of its alarms',
-      enableKeyRotation: true,
-    });
-    key.addToResourcePolicy(
-      new PolicyStatement({
-        sid: 'AlarmsPublish',
-        principals: [alarms],
-        actions: ['kms:Decrypt', 'kms:GenerateDataKey*'],
-        resources: ['*'],
-        conditions: ofThisAccount,
-      }),
-    );
     this.topic = new Topic(this, 'Topic', {
       displayName: 'Leasehold alarms',
-      masterKey: key,
       enforceSSL: true,
+      ...(props.encrypted ? { masterKey: this.#key(alarms, ofThisAccount) } : {}),
     });
     this.topic.addToResourcePolicy(
       new PolicyStatement({
@@ -48,5 +36,22 @@ export class AlarmTopic extends Construct {
       }),
     );
     for (const subscription of props.subscriptions ?? []) this.topic.addSubscription(subscription);
+  }
+
+  #key(alarms: ServicePrincipal, conditions: Record<string, Record<string, string>>): Key {
+    const key = new Key(this, 'Key', {
+      description: 'Leasehold: encrypts the topic of its alarms',
+      enableKeyRotation: true,
+    });
+    key.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'AlarmsPublish',
+        principals: [alarms],
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey*'],
+        resources: ['*'],
+        conditions,
+      }),
+    );
+    return key;
   }
 }

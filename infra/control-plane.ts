@@ -10,6 +10,7 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { ITopicSubscription } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import type { Watching } from '../core/health/cluster-metrics.ts';
 import { AgentAccess } from './agent-access.ts';
 import { ClusterTable, type ClusterTableProps } from './cluster-table.ts';
 import { FailoverMachine } from './failover-machine.ts';
@@ -28,8 +29,10 @@ export interface LeaseholdControlPlaneProps extends ClusterTableProps {
   readonly alarmSubscriptions?: readonly ITopicSubscription[];
   /** By cluster, when its alarms go off; what is left out is as usual. */
   readonly thresholds?: ObservabilityProps['thresholds'];
-  /** False: no dashboard. */
+  /** How much is watched, and paid for: see ObservabilityProps. */
+  readonly watching?: Watching;
   readonly dashboard?: boolean;
+  readonly alarmKey?: boolean;
 }
 
 export class LeaseholdControlPlane extends Construct {
@@ -55,6 +58,7 @@ export class LeaseholdControlPlane extends Construct {
       documents: this.documents,
       bundles: props.bundles,
       encryptionKey,
+      watching: props.watching ?? 'essential',
     });
     this.machine = new FailoverMachine(this, 'Failover', this.functions, encryptionKey).machine;
     this.access = Object.fromEntries(

@@ -4,6 +4,7 @@
  */
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
+import type { Watching } from '../core/health/cluster-metrics.ts';
 import { LeaseholdControlPlane } from './control-plane.ts';
 import { pascalCase, stackName } from './names.ts';
 
@@ -13,6 +14,8 @@ export interface LeaseholdStackProps {
   readonly bundles: string;
   /** Whoever confirms the mail that SNS sends there hears of alarms. */
   readonly alarmEmails?: readonly string[];
+  /** How much is watched, and paid for; left out: `essential`. */
+  readonly watching?: Watching;
 }
 
 export class LeaseholdStack extends Stack {
@@ -57,6 +60,13 @@ export function alarmEmailsInContext(app: App): readonly string[] {
   const wrong = emails.find((address) => !/^[^@\s]+@[^@\s]+$/.test(address));
   if (wrong !== undefined) throw new Error(`"${wrong}" in the context "alarmEmails" is no address`);
   return emails;
+}
+
+/** `-c watching=full`; `essential` when nothing is said. */
+export function watchingInContext(app: App): Watching {
+  const value: unknown = app.node.tryGetContext('watching') ?? 'essential';
+  if (value === 'essential' || value === 'full') return value;
+  throw new Error(`the context "watching" was ${JSON.stringify(value)}; it takes essential or full`);
 }
 
 /** `-c clusters=main,orders`; `main` when nothing is said. */

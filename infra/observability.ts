@@ -9,6 +9,7 @@ import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ITopicSubscription, Topic } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import type { Watching } from '../core/health/cluster-metrics.ts';
 import { AlarmTopic } from './alarm-topic.ts';
 import { ClusterAlarms, type ClusterAlarmsProps } from './cluster-alarms.ts';
 import { ClusterDashboard } from './cluster-dashboard.ts';
@@ -23,8 +24,12 @@ export interface ObservabilityProps {
   readonly alarmSubscriptions?: readonly ITopicSubscription[];
   /** By cluster, other thresholds than the usual ones. */
   readonly thresholds?: Readonly<Record<string, Omit<ClusterAlarmsProps, 'cluster'>>>;
-  /** False: none is made. */
+  /** `full`: an alarm for each kind of trouble, two figures sent always, a dashboard and a key of the topic's own. Left out: `essential`. */
+  readonly watching?: Watching;
+  /** Left out: with `full`. */
   readonly dashboard?: boolean;
+  /** The topic is encrypted by a key of its own; left out: with `full`. */
+  readonly alarmKey?: boolean;
 }
 
 export class Observability extends Construct {
@@ -36,18 +41,18 @@ export class Observability extends Construct {
   constructor(scope: Construct, id: string, props: ObservabilityProps) {
     super(scope, id);
     this.#props = props;
-    const { topic } = new AlarmTopic(
-      this,
-      'Alarms',
-      props.alarmSubscriptions === undefined ? {} : { subscriptions: props.alarmSubscriptions },
-    );
+    const isFull = props.watching === 'full';
+    const { topic } = new AlarmTopic(this, 'Alarms', {
+      encrypted: props.alarmKey ?? isFull,
+      ...(props.alarmSubscriptions === undefined ? {} : { subscriptions: props.alarmSubscriptions }),
+    });
     this.topic = topic;
     const own = this.#ofControlPlane(props);
     this.#tell(own);
     this.#dashboard =
-      props.dashboard === false
-        ? null
-        : new ClusterDashboard(this, 'Overview', { name: Stack.of(this).stackName, alarms: own });
+      (props.dashboard ?? isFull)
+        ? new ClusterDashboard(this, 'Overview', { name: Stack.of(this).stackName, alarms: own })
+        : null;
     for (const cluster of props.clusters) this.watch(cluster);
   }
 
@@ -56,7 +61,12 @@ export class Observability extends Construct {
     const known = this.#byCluster.get(cluster);
     if (known !== undefined) return known;
     const thresholds = this.#props.thresholds?.[cluster];
-    const made = new ClusterAlarms(this, `Cluster-${cluster}`, { ...thresholds, cluster });
+    const { watching } = this.#props;
+    const made = new ClusterAlarms(this, `Cluster-${cluster}`, {
+      ...(watching === undefined ? {} : { watching }),
+      ...thresholds,
+      cluster,
+    });
     const alarms = Object.values(made.byName);
     this.#byCluster.set(cluster, made);
     this.#tell(alarms);
@@ -89,6 +99,8 @@ export class Observability extends Construct {
       new Alarm(this, 'SentinelFails', {
         ...once,
         evaluationPeriods: 3,
+        // Each of its runs counts its errors, 0 too: without a figure it does not run.
+        treatMissingData: TreatMissingData.BREACHING,
         alarmDescription:
           'The sentinel could not look after every cluster for three minutes. See docs/runbook/sentinel-failing.md',
         metric: sentinel.metricErrors({ period }),

@@ -39,6 +39,8 @@ export interface WorkflowFunctionProps {
     readonly subnets?: SubnetSelection;
     readonly securityGroups: readonly ISecurityGroup[];
   };
+  /** X-Ray does not record its runs. */
+  readonly untraced?: boolean;
   /** Of the logs; without one CloudWatch uses its own. */
   readonly encryptionKey?: IKey;
 }
@@ -71,7 +73,7 @@ export class WorkflowFunction extends Construct {
       architecture: Architecture.ARM_64,
       memorySize: 1024,
       timeout: props.timeout,
-      tracing: Tracing.ACTIVE,
+      tracing: props.untraced === true ? Tracing.DISABLED : Tracing.ACTIVE,
       role: this.role,
       logGroup,
       environment: { ...props.environment, NODE_OPTIONS: '--enable-source-maps' },

@@ -8,6 +8,7 @@ import type { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
+import type { Watching } from '../core/health/cluster-metrics.ts';
 import { clustersIndex } from './cluster-table.ts';
 import type { HostDocuments } from './host-documents.ts';
 import { authorityPrefix, type FunctionName, functionNames, stateMachineArn } from './names.ts';
@@ -31,6 +32,7 @@ export interface WorkflowFunctionsProps {
   readonly bundles: string;
   /** The customer's key of table and logs, where there is one. */
   readonly encryptionKey?: IKey;
+  readonly watching: Watching;
 }
 
 interface Plan {
@@ -39,6 +41,8 @@ interface Plan {
   readonly statements: readonly PolicyStatement[];
   /** Beside what all are told. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** It runs each minute: most of what X-Ray would record, and be paid for, is that nothing happened. */
+  readonly untraced?: true;
 }
 
 export class WorkflowFunctions extends Construct {
@@ -52,10 +56,11 @@ export class WorkflowFunctions extends Construct {
       STATE_MACHINE_ARN: stateMachineArn(this),
       RUN_ACTION_DOCUMENT: props.documents.runAction.ref,
       FENCE_DOCUMENT: props.documents.fence.ref,
+      WATCHING: props.watching,
     };
     const code = Code.fromAsset(props.bundles);
     const entries = functionNames.map((name): [FunctionName, WorkflowFunction] => {
-      const { description, timeoutSeconds, statements, environment: own } = plans[name];
+      const { description, timeoutSeconds, statements, environment: own, untraced } = plans[name];
       const timeout = Duration.seconds(timeoutSeconds);
       const id = `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
       return [
@@ -67,6 +72,7 @@ export class WorkflowFunctions extends Construct {
           code,
           environment: { ...environment, ...own },
           statements,
+          untraced: untraced === true,
           encryptionKey: props.encryptionKey,
         }),
       ];
@@ -117,6 +123,7 @@ export class WorkflowFunctions extends Construct {
       sentinel: {
         description: 'Closes abandoned operations and starts failovers that nobody started',
         timeoutSeconds: 55,
+        untraced: true,
         statements: [
           ...cluster,
           listClusters(table, clustersIndex),
@@ -127,6 +134,7 @@ export class WorkflowFunctions extends Construct {
       certify: {
         description: "Signs hosts' certificates",
         timeoutSeconds: 55,
+        untraced: true,
         statements: [...signCertificates(this, table, encryptionKey), listClusters(table, clustersIndex)],
         environment: {
           AUTHORITY_PREFIX: authorityPrefix(this),

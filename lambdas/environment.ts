@@ -2,6 +2,8 @@
  * What a Lambda function is told by its environment, checked once when the module is loaded: a function that was deployed
  * wrongly fails at its first call with the name of what is missing.
  */
+import type { Watching } from '../core/health/cluster-metrics.ts';
+
 export interface FunctionEnvironment {
   readonly functionName: string;
   readonly region: string;
@@ -9,6 +11,8 @@ export interface FunctionEnvironment {
   readonly stateMachineArn: string;
   readonly runActionDocument: string;
   readonly fenceDocument: string;
+  /** Which figures are sent while all is well. */
+  readonly watching: Watching;
 }
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -38,5 +42,6 @@ export function readEnvironment(env: Variables): FunctionEnvironment {
     stateMachineArn: need('STATE_MACHINE_ARN'),
     runActionDocument: need('RUN_ACTION_DOCUMENT'),
     fenceDocument: need('FENCE_DOCUMENT'),
+    watching: env['WATCHING'] === 'full' ? 'full' : 'essential',
   };
 }

@@ -49,6 +49,7 @@ export function wireFunction(
     newId: () => ulid(),
     log: (level, message, fields) => logger[level](message, { ...fields }),
     measure: createMeasure(serviceName),
+    watching: environment.watching,
   };
   return async (event, context) => {
     logger.addContext(context);

@@ -36,7 +36,7 @@ export async function measureCluster(deps: WorkflowDeps, measuring: Measuring): 
   };
   const before = looks.get(cluster) ?? null;
   looks.set(cluster, lookToKeep(before, look));
-  deps.measure(cluster, worthSending(clusterHealth(before, look)));
+  deps.measure(cluster, worthSending(clusterHealth(before, look), deps.watching));
 }
 
 /** A report that does not parse is thrown by the store: it must not hide that there is no primary. */

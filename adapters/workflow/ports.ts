@@ -3,7 +3,7 @@
  * machine itself, a simulation). Operating errors are values; nothing here waits without a bound.
  */
 
-import type { MetricName } from '../../core/health/cluster-metrics.ts';
+import type { MetricName, Watching } from '../../core/health/cluster-metrics.ts';
 import type { EventKind } from '../../core/model/cluster-event.ts';
 import type { FailoverState } from '../../core/model/cluster-record.ts';
 import type { ActionResult } from '../../core/model/operation.ts';
@@ -72,6 +72,8 @@ export interface WorkflowDeps {
   readonly newId: () => string;
   readonly log: Log;
   readonly measure: Measure;
+  /** Which figures are sent while all is well. */
+  readonly watching: Watching;
 }
 
 export interface EventDraft {

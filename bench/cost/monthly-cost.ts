@@ -2,6 +2,7 @@
  * What clusters at rest cost a month, from what one of them was seen to use: what each cluster uses again and again, and what all clusters
  * of an account and region share. Pure.
  */
+import type { Watching } from '../../core/health/cluster-metrics.ts';
 import type { UsageLine } from '../../local/aws/usage-meter.ts';
 import { type PriceName, prices } from './prices.ts';
 
@@ -28,6 +29,8 @@ export interface AtRest {
   readonly perCluster: ReadonlyMap<string, TableRates>;
   /** How long one run of the sentinel took for this one cluster, in ms of Lambda; null: none was seen. */
   readonly sentinelMs: number | null;
+  /** The same of the function that signs certificates, while no host asks for one. */
+  readonly certifyMs: number | null;
 }
 
 const sentinelRunsPerMonth = secondsPerMonth / 60;
@@ -42,12 +45,12 @@ const readFromFunctionMs = 8;
 const functionGb = 1;
 /** One record and lease, reports and some hundred events of half a KB. */
 const storedGbPerCluster = 100e-6;
-/** Failing sentinel and failed operation; the stack has one of each however many clusters there are. */
-const sharedAlarms = 2;
-/** As `infra/cluster-alarms.ts` has them. */
-export const alarmsPerCluster = 8;
+/** Failing sentinel, failing certificates and failed operation; the stack has one of each however many clusters there are. */
+const sharedAlarms = 3;
+/** As `infra/cluster-alarms.ts` has them: what is watched unless more is asked for, and then. */
+export const alarmsPerCluster = { essential: 3, full: 8 } as const;
 /** What is sent even when it is 0; other metrics are billed for the hours in which something is wrong. */
-export const metricsPerCluster = 2;
+export const metricsPerCluster = { essential: 0, full: 2 } as const;
 /** Log lines of one run: start, end, report, and one of our own; and one of figures for each cluster. */
 const sentinelLogBytes = 800;
 const figuresLogBytes = 350;
@@ -70,14 +73,17 @@ export function atRest(
       writeUnits: sum.writeUnits + line.writeUnits / seconds,
     });
   }
-  const runs = lines.filter(({ service, what }) => service === 'lambda' && what === 'sentinel');
+  return { perCluster, sentinelMs: msOfOneRun(lines, 'sentinel'), certifyMs: msOfOneRun(lines, 'certify') };
+}
+
+function msOfOneRun(lines: readonly UsageLine[], name: string): number | null {
+  const runs = lines.filter(({ service, what }) => service === 'lambda' && what === name);
   const invocations = total(runs.map(({ requests }) => requests));
-  const sentinelMs = invocations === 0 ? null : total(runs.map(({ ms }) => ms)) / invocations;
-  return { perCluster, sentinelMs };
+  return invocations === 0 ? null : total(runs.map(({ ms }) => ms)) / invocations;
 }
 
 /** All positions for that many clusters of the measured kind, in one account and region. */
-export function monthlyCost(rest: AtRest, clusters: number): CostLine[] {
+export function monthlyCost(rest: AtRest, clusters: number, watching: Watching = 'essential'): CostLine[] {
   const rates = [...rest.perCluster].flatMap(([name, { readUnits, writeUnits }]) => [
     line(name, writeUnits * secondsPerMonth * clusters, 'dynamoDbWriteUnit'),
     line(name, readUnits * secondsPerMonth * clusters, 'dynamoDbReadUnit'),
@@ -85,7 +91,8 @@ export function monthlyCost(rest: AtRest, clusters: number): CostLine[] {
   return [
     ...rates,
     ...sentinelCost(rest, clusters),
-    ...watchingCost(clusters),
+    ...certifyCost(rest),
+    ...watchingCost(clusters, watching),
     ...tableCost(clusters),
   ].filter(({ usd }) => usd > 0);
 }
@@ -98,12 +105,21 @@ function sentinelCost(rest: AtRest, clusters: number): CostLine[] {
     line('sentinel: reads of each cluster', units, 'dynamoDbReadUnit'),
     line('sentinel: invocations', sentinelRunsPerMonth, 'lambdaRequest'),
     line('sentinel: duration', gbSeconds, 'lambdaGbSecond'),
-    line('sentinel: traces', sentinelRunsPerMonth, 'trace'),
     line(
       'sentinel: logs',
       ((sentinelLogBytes + figuresLogBytes * clusters) * sentinelRunsPerMonth) / 1e9,
       'logGb',
     ),
+  ];
+}
+
+/** Each minute too; what it reads of the table, the index of clusters, is as little as the sentinel's. */
+function certifyCost(rest: AtRest): CostLine[] {
+  const gbSeconds = ((rest.certifyMs ?? 0) / 1_000) * functionGb * sentinelRunsPerMonth;
+  return [
+    line('certificates: invocations', sentinelRunsPerMonth, 'lambdaRequest'),
+    line('certificates: duration', gbSeconds, 'lambdaGbSecond'),
+    line('certificates: logs', (sentinelLogBytes * sentinelRunsPerMonth) / 1e9, 'logGb'),
   ];
 }
 
@@ -117,13 +133,14 @@ function indexUnits(clusters: number): number {
   return (clusters * 80) / 4_096 / 2;
 }
 
-function watchingCost(clusters: number): CostLine[] {
+function watchingCost(clusters: number, watching: Watching): CostLine[] {
+  const once = watching === 'full' ? 1 : 0;
   return [
     line('alarms', sharedAlarms, 'alarmMonth'),
-    line('alarms: dashboard', 1, 'dashboardMonth'),
-    line('alarms: key of their topic', 1, 'keyMonth'),
-    line('alarms of each cluster', alarmsPerCluster * clusters, 'alarmMonth'),
-    line('metrics of each cluster', metricsPerCluster * clusters, 'customMetricMonth'),
+    line('alarms: dashboard', once, 'dashboardMonth'),
+    line('alarms: key of their topic', once, 'keyMonth'),
+    line('alarms of each cluster', alarmsPerCluster[watching] * clusters, 'alarmMonth'),
+    line('metrics of each cluster', metricsPerCluster[watching] * clusters, 'customMetricMonth'),
   ];
 }
 

@@ -7,7 +7,7 @@ import type { ClusterRecord } from '../model/cluster-record.ts';
 import type { Lease } from '../model/lease.ts';
 import type { NodeReport, ProxyReport } from '../model/node-report.ts';
 import { reportPaceMs } from '../model/report-pace.ts';
-import type { HealthFigures } from './cluster-metrics.ts';
+import { type HealthFigures, troublesIn } from './cluster-metrics.ts';
 
 export interface ClusterLook {
   /** On the clock of who looked, in ms. */
@@ -31,7 +31,7 @@ export function clusterHealth(before: ClusterLook | null, now: ClusterLook): Hea
   const apartMs = before === null ? 0 : now.atMs - before.atMs;
   const earlier = before !== null && apartMs >= leastApartMs ? before : null;
   const failsafe = isFailsafe(earlier, now);
-  return {
+  const figures = {
     NoPrimary: countOf(hasNoPrimary(earlier, now, failsafe === true)),
     ReplicationLagBytes: worstLag(now),
     RenewalsMissedPercent: earlier === null ? null : renewalsMissed(earlier, now),
@@ -44,6 +44,8 @@ export function clusterHealth(before: ClusterLook | null, now: ClusterLook): Hea
         ? null
         : Math.max(0, Math.round((now.atMs - now.operationSinceMs) / 1_000)),
   };
+  const mostLagBytes = now.record?.spec.maxLagBytes ?? Number.POSITIVE_INFINITY;
+  return { ...figures, Trouble: troublesIn(figures, mostLagBytes).length };
 }
 
 /** The look to compare the next one with: too close to one another, the older one stays. */

@@ -24,6 +24,8 @@ export const healthMetrics = {
   DiskTrouble: 'Count',
   /** For how long the operation under way has been. */
   OperationRunningSeconds: 'Seconds',
+  /** How many of these are beyond their limits, "no primary" and "split brain" left out: one alarm watches it for all of them. */
+  Trouble: 'Count',
 } as const;
 
 export const operationMetrics = {
@@ -59,13 +61,44 @@ export const metricUnits: Readonly<
 /** Null: it cannot be said now. */
 export type HealthFigures = Readonly<Record<HealthMetric, number | null>>;
 
-/** Sent even when it is 0: an alarm can then tell "all is well" from "nobody looks". */
+/**
+ * From where on a figure is trouble, as alarms go by it too. Null: by the cluster's own limit. Two are left out, for each of which somebody
+ * is woken at once.
+ */
+export const troubleLimits = {
+  ReplicationLagBytes: null,
+  RenewalsMissedPercent: 50,
+  HostsOut: 1,
+  FailsafeActive: 1,
+  DiskTrouble: 1,
+  OperationRunningSeconds: 300,
+} as const satisfies Partial<Record<HealthMetric, number | null>>;
+
+export type Trouble = keyof typeof troubleLimits;
+
+export function troublesIn(
+  figures: Readonly<Record<Trouble, number | null>>,
+  mostLagBytes: number,
+): readonly Trouble[] {
+  const names = Object.keys(troubleLimits) as Trouble[];
+  return names.filter((name) => (figures[name] ?? -1) >= (troubleLimits[name] ?? mostLagBytes));
+}
+
+/** `essential`: what is wrong, and nothing while all is well. `full`: two figures always, for graphs and for alarms on their absence. */
+export type Watching = 'essential' | 'full';
+
 const always: readonly HealthMetric[] = ['NoPrimary', 'ReplicationLagBytes'];
 
 /** What is worth its price: CloudWatch asks for a metric by the hours in which it was sent, and most are 0 all year. */
-export function worthSending(figures: HealthFigures): Readonly<Partial<Record<HealthMetric, number>>> {
+export function worthSending(
+  figures: HealthFigures,
+  watching: Watching,
+): Readonly<Partial<Record<HealthMetric, number>>> {
+  const isWorthIt = (name: HealthMetric, value: number): boolean => {
+    if (watching === 'full') return value > 0 || always.includes(name);
+    // A standby of a busy primary is always some bytes behind.
+    return value > 0 && (name !== 'ReplicationLagBytes' || (figures.Trouble ?? 0) > 0);
+  };
   const entries = Object.entries(figures) as [HealthMetric, number | null][];
-  return Object.fromEntries(
-    entries.filter(([name, value]) => value !== null && (value > 0 || always.includes(name))),
-  );
+  return Object.fromEntries(entries.filter(([name, value]) => value !== null && isWorthIt(name, value)));
 }

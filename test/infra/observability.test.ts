@@ -5,7 +5,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App } from 'aws-cdk-lib';
+import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -16,21 +16,39 @@ import {
   metricUnits,
 } from '../../core/health/cluster-metrics.ts';
 import { bundleFunctions } from '../../infra/bundle-functions.ts';
-import { alarmEmailsInContext, LeaseholdStack } from '../../infra/leasehold-stack.ts';
+import { ClusterAlarms } from '../../infra/cluster-alarms.ts';
+import {
+  alarmEmailsInContext,
+  LeaseholdStack,
+  type LeaseholdStackProps,
+  watchingInContext,
+} from '../../infra/leasehold-stack.ts';
 import { operationsEnded } from '../../infra/operation-events.ts';
-import { flat, type JsonObject, type Statement, synthesiseTemplate } from './synthesised.ts';
+import { flat, type JsonObject, readTemplate, type Statement, synthesiseTemplate } from './synthesised.ts';
 
 const runbook = join(import.meta.dirname, '../../docs/runbook');
 
-let template: Awaited<ReturnType<typeof synthesiseTemplate>>;
+/** With everything watched; `essential` is what is made when nothing is said. */
+let template: ReturnType<typeof readTemplate>;
+let essential: Awaited<ReturnType<typeof synthesiseTemplate>>;
 beforeAll(async () => {
-  template = await synthesiseTemplate();
+  essential = await synthesiseTemplate();
+  template = readTemplate(Template.fromStack(stackWith({ watching: 'full' })).toJSON() as JsonObject);
 });
 const folder = mkdtempSync(join(tmpdir(), 'leasehold-observability-'));
 afterAll(() => {
-  template.remove();
+  essential.remove();
   rmSync(folder, { recursive: true, force: true });
 });
+
+function stackWith(props: Partial<LeaseholdStackProps>): LeaseholdStack {
+  const bundles = bundleFunctions(join(folder, 'functions'));
+  return new LeaseholdStack(new App({ analyticsReporting: false }), {
+    clusters: ['main'],
+    bundles,
+    ...props,
+  });
+}
 
 const alarms = () => template.ofType('AWS::CloudWatch::Alarm').map(({ properties }) => properties);
 const ofCluster = () => alarms().filter(({ Namespace }) => Namespace === metricNamespace);
@@ -43,7 +61,11 @@ describe('the alarms', () => {
       ofCluster()
         .map(({ MetricName }) => MetricName)
         .toSorted(),
-    ).toEqual(Object.keys(healthMetrics).toSorted());
+    ).toEqual(
+      Object.keys(healthMetrics)
+        .filter((name) => name !== 'Trouble')
+        .toSorted(),
+    );
     for (const alarm of ofCluster()) {
       expect(alarm['Dimensions']).toEqual([{ Name: metricDimension, Value: 'main' }]);
       // A sum or an average of what is sent each minute would hide, or invent, what it says.
@@ -65,18 +87,19 @@ describe('the alarms', () => {
     expect(new Set(pages).size).toBe(pages.length);
     for (const page of pages) expect(existsSync(join(runbook, `${page}.md`)), page).toBe(true);
     // That of drills is there only where drills are asked for.
-    expect([...pages, 'drill-failed'].toSorted()).toEqual(
+    expect([...pages, 'drill-failed', 'trouble'].toSorted()).toEqual(
       readdirSync(runbook)
         .map((name) => name.replace('.md', ''))
         .toSorted(),
     );
   });
 
-  test('take a minute without a figure for a good one, but for "no primary": then nobody looks', () => {
-    for (const alarm of alarms())
-      expect(alarm['TreatMissingData'], String(alarm['MetricName'])).toBe(
-        alarm['MetricName'] === 'NoPrimary' ? 'breaching' : 'notBreaching',
-      );
+  test('take a minute without a figure for a good one, but for "no primary", and for a sentinel that does not run', () => {
+    const missing = (of: readonly JsonObject[]) =>
+      of.filter((alarm) => alarm['TreatMissingData'] !== 'notBreaching').map(pageOf);
+    expect(missing(alarms()).toSorted()).toEqual(['no-primary', 'sentinel-failing']);
+    const { properties } = essential.one('AWS::CloudWatch::Alarm', 'SentinelFails');
+    expect(properties['TreatMissingData']).toBe('breaching');
   });
 
   test('tell the topic when they begin and when they end', () => {
@@ -90,6 +113,55 @@ describe('the alarms', () => {
   test('call a standby too far behind where an election would', () => {
     const lag = ofCluster().find(({ MetricName }) => MetricName === 'ReplicationLagBytes');
     expect(lag?.['Threshold']).toBe(16 * 1024 * 1024);
+  });
+});
+
+describe('what is made when nothing is said', () => {
+  const made = () => essential.ofType('AWS::CloudWatch::Alarm').map(({ properties }) => properties);
+
+  test('is three alarms for a cluster: no primary, split brain, and one for all other kinds of trouble', () => {
+    const ours = made().filter(({ Namespace }) => Namespace === metricNamespace);
+    expect(ours.map(({ MetricName }) => MetricName).toSorted()).toEqual([
+      'NoPrimary',
+      'SplitBrainSuspected',
+      'Trouble',
+    ]);
+    for (const alarm of ours) {
+      expect(alarm).toMatchObject({ Statistic: 'Maximum', Period: 60, Threshold: 1 });
+      expect(alarm['TreatMissingData']).toBe('notBreaching');
+      expect(existsSync(join(runbook, `${pageOf(alarm)}.md`))).toBe(true);
+    }
+    expect(made().length - ours.length).toBe(3);
+  });
+
+  test('has no dashboard and no key, and says so to the functions that send figures', () => {
+    expect(essential.ofType('AWS::CloudWatch::Dashboard')).toEqual([]);
+    expect(essential.ofType('AWS::KMS::Key')).toEqual([]);
+    const watchingOf = (of: typeof template) =>
+      new Set(
+        of
+          .ofType('AWS::Lambda::Function')
+          .map(({ properties }) => flat(properties['Environment'] ?? null).match(/WATCHING":"(\w+)"/)?.[1]),
+      );
+    expect([...watchingOf(essential)]).toEqual(['essential']);
+    expect([...watchingOf(template)]).toEqual(['full']);
+  });
+
+  test('leaves the topic to alarms of this account over TLS all the same', () => {
+    const policy = flat(essential.one('AWS::SNS::TopicPolicy').properties);
+    expect(policy).toContain('aws:SourceAccount');
+    expect(policy).toContain('aws:SecureTransport');
+    expect(essential.one('AWS::SNS::Topic').properties).not.toHaveProperty('KmsMasterKeyId');
+  });
+
+  test('is more for a cluster that is given limits of its own', () => {
+    const app = new App({ analyticsReporting: false });
+    const stack = new Stack(app, 'Limits');
+    new ClusterAlarms(stack, 'Alarms', { cluster: 'main', mostLagBytes: 5 });
+    Template.fromStack(stack).hasResourceProperties('AWS::CloudWatch::Alarm', {
+      MetricName: 'ReplicationLagBytes',
+      Threshold: 5,
+    });
   });
 });
 
@@ -144,6 +216,7 @@ describe('the dashboard', () => {
     );
     expect([...shown].toSorted()).toEqual(
       Object.keys(metricUnits)
+        .filter((name) => name !== 'Trouble')
         .map((name) => `${name} cluster=main`)
         .toSorted(),
     );
@@ -151,15 +224,10 @@ describe('the dashboard', () => {
 });
 
 test('several clusters have alarms each, addresses are subscribed, and a rule hears of operations that ended', () => {
-  const app = new App({ analyticsReporting: false });
-  const stack = new LeaseholdStack(app, {
-    clusters: ['main', 'orders'],
-    bundles: bundleFunctions(join(folder, 'functions')),
-    alarmEmails: ['ops@example.com'],
-  });
+  const stack = stackWith({ clusters: ['main', 'orders'], alarmEmails: ['ops@example.com'] });
   new Rule(stack, 'Failed', { eventPattern: operationsEnded(stack.controlPlane.machine, ['FAILED']) });
   const two = Template.fromStack(stack);
-  two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * Object.keys(healthMetrics).length + 3);
+  two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * 3 + 3);
   const [machine] = Object.keys(two.findResources('AWS::StepFunctions::StateMachine'));
   two.hasResourceProperties('AWS::Events::Rule', {
     EventPattern: {
@@ -177,4 +245,13 @@ test('addresses come from the context, and what is none is refused', () => {
   expect(read(undefined)).toEqual([]);
   expect(read('ops@example.com, oncall@example.com')).toEqual(['ops@example.com', 'oncall@example.com']);
   expect(() => read('ops')).toThrow(/"ops" in the context "alarmEmails" is no address/);
+});
+
+test('how much is watched comes from the context, and what is neither is refused', () => {
+  const read = (watching: unknown) =>
+    watchingInContext(new App({ analyticsReporting: false, context: { watching } }));
+  expect([read(undefined), read('full')]).toEqual(['essential', 'full']);
+  expect(() => read('everything')).toThrow(
+    'the context "watching" was "everything"; it takes essential or full',
+  );
 });

@@ -23,7 +23,12 @@ beforeAll(async () => {
   client = createDynamoClient(server.config);
   const { endpoint, region, credentials } = server.config;
   const environment = {
-    ...{ AWS_LAMBDA_FUNCTION_NAME: 'Leasehold-sentinel', AWS_REGION: region, TABLE_NAME: tableName },
+    ...{
+      AWS_LAMBDA_FUNCTION_NAME: 'Leasehold-sentinel',
+      AWS_REGION: region,
+      TABLE_NAME: tableName,
+      WATCHING: 'full',
+    },
     ...{ AWS_ENDPOINT_URL: endpoint ?? '', AWS_ACCESS_KEY_ID: credentials?.accessKeyId ?? '' },
     ...{ AWS_SECRET_ACCESS_KEY: credentials?.secretAccessKey ?? '', RUN_ACTION_DOCUMENT: 'run' },
     ...{ STATE_MACHINE_ARN: 'arn:aws:states:us-east-1:123456789012:stateMachine:x', FENCE_DOCUMENT: 'fence' },

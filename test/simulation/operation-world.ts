@@ -281,6 +281,7 @@ export class OperationWorld {
       },
       log: () => undefined,
       measure: (_cluster, figures) => this.counted.push(...Object.keys(figures)),
+      watching: 'essential',
     };
   }
 

@@ -71,13 +71,18 @@ describe('what clusters at rest cost a month', () => {
   });
 
   it('has the alarms and metrics of each cluster that the stack has', () => {
-    const lines = monthlyCost(atRest(seen, hour, roleOf), 10);
-    const perMonth = (item: string) => lines.find((one) => one.item === item)?.perMonth;
-    expect(alarmsPerCluster).toBe(Object.keys(healthMetrics).length);
     const well = Object.fromEntries(Object.keys(healthMetrics).map((name) => [name, 0])) as HealthFigures;
-    expect(metricsPerCluster).toBe(Object.keys(worthSending(well)).length);
-    expect(perMonth('alarms of each cluster')).toBe(10 * alarmsPerCluster);
-    expect(perMonth('metrics of each cluster')).toBe(10 * metricsPerCluster);
+    for (const watching of ['essential', 'full'] as const) {
+      const lines = monthlyCost(atRest(seen, hour, roleOf), 10, watching);
+      const perMonth = (item: string) => lines.find((one) => one.item === item)?.perMonth ?? 0;
+      expect(metricsPerCluster[watching]).toBe(Object.keys(worthSending(well, watching)).length);
+      expect(perMonth('alarms of each cluster')).toBe(10 * alarmsPerCluster[watching]);
+      expect(perMonth('metrics of each cluster')).toBe(10 * metricsPerCluster[watching]);
+      expect(perMonth('alarms: dashboard')).toBe(watching === 'full' ? 1 : 0);
+    }
+    // All but `Trouble`, which stands for six of them where each has no alarm of its own.
+    expect(alarmsPerCluster.full).toBe(Object.keys(healthMetrics).length - 1);
+    expect(alarmsPerCluster.essential).toBe(3);
   });
 
   it("reads the proxies' reports only where there are proxies", () => {

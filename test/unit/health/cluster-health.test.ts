@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { type ClusterLook, clusterHealth, lookToKeep } from '../../../core/health/cluster-health.ts';
-import { worthSending } from '../../../core/health/cluster-metrics.ts';
+import { troublesIn, worthSending } from '../../../core/health/cluster-metrics.ts';
 import { defaultSpec } from '../../../core/model/cluster-record.ts';
 import type { Lease } from '../../../core/model/lease.ts';
 import type { NodeReport } from '../../../core/model/node-report.ts';
@@ -67,6 +67,7 @@ const well = {
   SplitBrainSuspected: 0,
   DiskTrouble: 0,
   OperationRunningSeconds: null,
+  Trouble: 0,
 };
 
 test('a cluster that is well has nothing but zeros', () => {
@@ -235,10 +236,52 @@ describe('two looks that are too close', () => {
 });
 
 test('sent is what alarms cannot do without, and what is not 0', () => {
-  expect(worthSending(clusterHealth(first, later()))).toEqual({ NoPrimary: 0, ReplicationLagBytes: 0 });
-  expect(worthSending(clusterHealth(first, later({ nodes: reports({ node3: { seq: 10 } }) })))).toEqual({
+  expect(worthSending(clusterHealth(first, later()), 'full')).toEqual({
+    NoPrimary: 0,
+    ReplicationLagBytes: 0,
+  });
+  expect(worthSending(clusterHealth(first, later()), 'essential')).toEqual({});
+  const gone = clusterHealth(first, later({ nodes: reports({ node3: { seq: 10 } }) }));
+  expect(worthSending(gone, 'full')).toEqual({
     NoPrimary: 0,
     ReplicationLagBytes: 0,
     HostsOut: 1,
+    Trouble: 1,
   });
+  expect(worthSending(gone, 'essential')).toEqual({ HostsOut: 1, Trouble: 1 });
+});
+
+test('a lag is sent only where it is trouble, unless everything is watched', () => {
+  const lagging = (lagBytes: number) =>
+    clusterHealth(first, later({ nodes: reports({ node2: { lagBytes } }) }));
+  const most = 16 * 1024 * 1024;
+  expect(worthSending(lagging(most - 1), 'essential')).toEqual({});
+  expect(worthSending(lagging(most), 'essential')).toEqual({ ReplicationLagBytes: most, Trouble: 1 });
+  expect(worthSending(lagging(5), 'full')).toEqual({ NoPrimary: 0, ReplicationLagBytes: 5 });
+});
+
+test('trouble is counted by kind from its limit on, and what cannot be said is none', () => {
+  const none = {
+    ReplicationLagBytes: 0,
+    RenewalsMissedPercent: 49,
+    HostsOut: 0,
+    FailsafeActive: 0,
+    DiskTrouble: 0,
+    OperationRunningSeconds: 299,
+  };
+  expect(troublesIn(none, 10)).toEqual([]);
+  for (const [name, value] of [
+    ['ReplicationLagBytes', 10],
+    ['RenewalsMissedPercent', 50],
+    ['HostsOut', 1],
+    ['FailsafeActive', 1],
+    ['DiskTrouble', 1],
+    ['OperationRunningSeconds', 300],
+  ] as const)
+    expect(troublesIn({ ...none, [name]: value }, 10)).toEqual([name]);
+  const unknown = Object.fromEntries(Object.keys(none).map((name) => [name, null])) as Record<
+    keyof typeof none,
+    null
+  >;
+  expect(troublesIn(unknown, 10)).toEqual([]);
 });

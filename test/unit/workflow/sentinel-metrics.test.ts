@@ -60,6 +60,7 @@ function minutes(bench: Bench, change: Partial<ClusterStore> = {}) {
     storeOf: () => ({ ...bench.store, ...change }),
     time: () => new Date(atMs).toISOString(),
     measure: createMeasure('leasehold'),
+    watching: 'full' as const,
   };
   let seq = 10;
   return {

@@ -92,6 +92,7 @@ export function createBench() {
       return `01JD${String(lastId).padStart(22, '0')}`;
     },
     log: (level, message) => log.push(`${level} ${message}`),
+    watching: 'full',
     measure: (cluster, figures, about = {}) => {
       measured.push({ cluster, figures, about });
     },
