@@ -56,10 +56,12 @@ import { tellServiceManager } from './service-manager.ts';
 import { WakeSignal } from './wake-signal.ts';
 import { Watchdog } from './watchdog.ts';
 
-/** A dead postmaster is noticed within this time; reading /proc costs some microseconds. */
+/** A dead postmaster is noticed within this time where its end is not heard on the observer's connection. */
 const watchPostmasterMs = 50;
-/** A round at least this often, whatever happens. */
-const roundMs = 500;
+/** Each wake-up of a process costs more than what is looked at here: one timer for all of it. */
+const tickMs = 250;
+/** A round each so many ticks, whatever happens. */
+const roundTicks = 2;
 const settleMs = 5_000;
 
 export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
@@ -143,27 +145,36 @@ async function ensureGuard({ context, guard }: Agent): Promise<void> {
 
 function startTimers({ context, guard, host, health, certificates }: Agent): () => void {
   const { keeper, log, server } = context;
-  const watch = setInterval(() => {
+  const { node } = server;
+  let closely: NodeJS.Timeout | undefined;
+  const watch = (): void => {
+    clearTimeout(closely);
     const postmaster = server.last()?.postmaster;
-    if (postmaster != null && !isProcessAlive(postmaster.pid, postmaster.startTicks)) host.reconcile();
-  }, watchPostmasterMs);
-  const rounds = setInterval(() => {
+    if (postmaster == null) return;
+    if (!isProcessAlive(postmaster.pid, postmaster.startTicks)) host.reconcile();
+    if (!node.hearsServerEnd()) closely = setTimeout(watch, watchPostmasterMs);
+  };
+  node.onServerEnd(watch);
+  let ticks = 0;
+  const ticking = setInterval(() => {
+    watch();
+    health.tick();
+    ticks += 1;
+    if (ticks % roundTicks !== 0) return;
     if (!guard.isAlive()) {
       log('error', 'the guard is gone: started anew', {});
       void guard.ensure().then(
         () => keeper.tellGuard(),
-        () => server.node.killAll('there is no guard'),
+        () => node.killAll('there is no guard'),
       );
     }
     host.reconcile();
-  }, roundMs);
-  health.start();
+  }, tickMs);
   const stopCertificates = certificates.start();
   return () => {
     stopCertificates();
-    health.stop();
-    clearInterval(watch);
-    clearInterval(rounds);
+    clearTimeout(closely);
+    clearInterval(ticking);
   };
 }
 

@@ -4,18 +4,14 @@
  * had done; a read, and a put without a condition, may be repeated after any failure.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  DeleteCommand,
-  type DeleteCommandInput,
-  type DynamoDBDocumentClient,
-  PutCommand,
-  type PutCommandInput,
-  QueryCommand,
-  type QueryCommandInput,
-  UpdateCommand,
-  type UpdateCommandInput,
+import type {
+  DeleteCommandInput,
+  PutCommandInput,
+  QueryCommandInput,
+  UpdateCommandInput,
 } from '@aws-sdk/lib-dynamodb';
 import type { Item } from '../../core/wire/item-shape.ts';
+import type { DynamoClient } from './dynamo-client.ts';
 import {
   type Answer,
   type CallOptions,
@@ -26,8 +22,8 @@ import {
   storeFailure,
 } from './store-answer.ts';
 
-/** What is used of the document client: a fake needs no more. */
-export type DocumentClient = Pick<DynamoDBDocumentClient, 'send'>;
+/** What is used of the client: a fake needs no more. */
+export type DocumentClient = Pick<DynamoClient, 'query' | 'put' | 'update' | 'remove'>;
 
 export interface ItemKey {
   readonly pk: string;
@@ -85,17 +81,17 @@ export function createItemCalls(deps: { client: DocumentClient; tableName: strin
         o,
         input.ConditionExpression === undefined ? 'repeatable' : 'once',
         async (abortSignal) => {
-          await client.send(new PutCommand({ ...input, TableName, Item }), { abortSignal });
+          await client.put({ ...input, TableName, Item }, { abortSignal });
         },
       ),
     remove: (key, input, o = {}) =>
       attemptConditional(o, 'once', async (abortSignal) => {
-        await client.send(new DeleteCommand({ ...input, TableName, Key: { ...key } }), { abortSignal });
+        await client.remove({ ...input, TableName, Key: { ...key } }, { abortSignal });
       }),
     update: (key, input, o = {}) =>
       attemptConditional(o, 'once', async (abortSignal) => {
-        const command = new UpdateCommand({ ...input, TableName, Key: { ...key }, ReturnValues: 'ALL_NEW' });
-        const { Attributes } = await client.send(command, { abortSignal });
+        const update = { ...input, TableName, Key: { ...key }, ReturnValues: 'ALL_NEW' } as const;
+        const { Attributes } = await client.update(update, { abortSignal });
         if (Attributes === undefined)
           throw new Error('an update with ALL_NEW was answered without attributes');
         return Attributes;
@@ -114,13 +110,13 @@ async function queryPages(
   for (let page = 0; page < mostPages; page += 1) {
     const Limit =
       limit === undefined || input.FilterExpression !== undefined ? undefined : limit - items.length;
-    const command = new QueryCommand({
+    const query = {
       ...input,
       ConsistentRead: !eventually,
       ...(Limit === undefined ? {} : { Limit }),
       ...(from === undefined ? {} : { ExclusiveStartKey: from }),
-    });
-    const answer = await client.send(command, { abortSignal });
+    };
+    const answer = await client.query(query, { abortSignal });
     items.push(...(answer.Items ?? []));
     from = answer.LastEvaluatedKey;
     if (from === undefined || (limit !== undefined && items.length >= limit)) return items;

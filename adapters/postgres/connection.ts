@@ -21,6 +21,8 @@ export interface ConnectionOptions {
   /** The replication protocol, for IDENTIFY_SYSTEM. */
   readonly replication?: boolean;
   readonly applicationName?: string;
+  /** The server has ended the connection while nothing was asked: at once when its postmaster dies, for each backend watches that. */
+  readonly onEnd?: () => void;
   /** Ends a query whose asker has given up, so that probes of a slow server do not pile up there; 0: never. */
   readonly statementTimeoutMs?: number;
 }
@@ -31,6 +33,8 @@ interface OpenConnection {
   readonly client: pg.Client;
   readonly socket: Socket;
   connected: Promise<unknown> | null;
+  /** It was made, and nothing is asked on it now. */
+  idle: boolean;
 }
 
 /** PostgreSQL's "the server is not accepting connections (yet)". */
@@ -69,6 +73,11 @@ export class LocalConnection {
     });
     this.#queue = result.catch(() => undefined);
     return result;
+  }
+
+  /** True while `onEnd` would be called if the server died now. */
+  hearsEnd(): boolean {
+    return this.#open?.idle === true;
   }
 
   /** Ends the connection at once; a later query opens a new one. */
@@ -122,7 +131,7 @@ export class LocalConnection {
       stream: () => socket,
       ssl: false,
     } as pg.ClientConfig);
-    const open: OpenConnection = { client, socket, connected: null };
+    const open: OpenConnection = { client, socket, connected: null, idle: false };
     client.on('error', () => this.#abandon(open));
     client.on('end', () => this.#abandon(open));
     return open;
@@ -130,17 +139,21 @@ export class LocalConnection {
 
   #abandon(open: OpenConnection): void {
     open.socket.destroy();
-    if (this.#open === open) this.#open = null;
+    if (this.#open !== open) return;
+    this.#open = null;
+    if (open.idle) this.#options.onEnd?.();
   }
 }
 
 async function ask(open: OpenConnection, sql: string, values: readonly unknown[]): Promise<QueryResult> {
+  open.idle = false;
   open.connected ??= open.client.connect();
   await open.connected;
   const { client } = open;
   // Without values the simple protocol: the only one that a walsender speaks.
   const result =
     values.length === 0 ? await client.query<Row>(sql) : await client.query<Row>(sql, [...values]);
+  open.idle = true;
   return { kind: 'rows', rows: result.rows };
 }
 

@@ -79,12 +79,13 @@ export class PostgresNode {
   readonly #starting = new Set<Promise<StartResult>>();
   readonly #watching: LocalConnection;
   readonly #observer: Observer;
+  #onEnd: () => void = () => undefined;
 
   /** Throws for a configuration that cannot work, naming the field. Starts nothing. */
   constructor(options: PostgresHostOptions) {
     this.host = createPostgresHost(options);
     this.#probe = new LocalConnection(this.host);
-    this.#watching = new LocalConnection(this.host);
+    this.#watching = new LocalConnection(this.host, { onEnd: () => this.#onEnd() });
     this.#observer = new Observer(this.host, this.#watching);
   }
 
@@ -167,6 +168,14 @@ export class PostgresNode {
 
   observe(timeoutMs: number): Promise<Observation> {
     return this.#observer.observe(timeoutMs);
+  }
+  /** `heard`: the server has ended the observer's connection, as it does at once when its postmaster dies. */
+  onServerEnd(heard: () => void): void {
+    this.#onEnd = heard;
+  }
+  /** False: the end of the server would not be heard now, and is to be looked for. */
+  hearsServerEnd(): boolean {
+    return this.#watching.hearsEnd();
   }
   /** One statement on the probe connection, as the superuser in database postgres, committing locally. */
   query(sql: string, timeoutMs: number, values?: readonly unknown[]): Promise<QueryResult> {

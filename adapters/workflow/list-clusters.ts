@@ -3,8 +3,8 @@
  * follows the number of clusters and not that of reports and events. The index is eventually consistent: a cluster that was made this
  * second is seen the next minute.
  */
-import { type DynamoDBDocumentClient, ScanCommand } from '@aws-sdk/lib-dynamodb';
 import { readNonEmpty } from '../../core/wire/fields.ts';
+import type { DynamoClient } from '../aws/dynamo-client.ts';
 
 /** Keyed by `uid`, which no item but a record has. */
 export const clustersIndex = 'clusters';
@@ -12,19 +12,17 @@ export const clustersIndex = 'clusters';
 const mostPages = 100;
 
 export async function listClusters(
-  client: DynamoDBDocumentClient,
+  client: Pick<DynamoClient, 'scan'>,
   tableName: string,
 ): Promise<readonly string[]> {
   const clusters: string[] = [];
   let next: Record<string, unknown> | undefined;
   for (let page = 0; page < mostPages; page += 1) {
-    const answer = await client.send(
-      new ScanCommand({
-        TableName: tableName,
-        IndexName: clustersIndex,
-        ...(next === undefined ? {} : { ExclusiveStartKey: next }),
-      }),
-    );
+    const answer = await client.scan({
+      TableName: tableName,
+      IndexName: clustersIndex,
+      ...(next === undefined ? {} : { ExclusiveStartKey: next }),
+    });
     for (const item of answer.Items ?? []) clusters.push(clusterIn(readNonEmpty(item['pk'], 'pk')));
     next = answer.LastEvaluatedKey;
     if (next === undefined) return clusters;

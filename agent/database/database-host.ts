@@ -192,7 +192,7 @@ export class DatabaseHost {
     const { keeper, server, now, disk } = this.#context;
     this.#roundMs = now();
     await this.#readNodes();
-    const look = await server.look();
+    const look = await server.look(this.#isCalm());
     this.#lastPrimary.saw(look);
     if (server.isClosed()) keeper.notWritable();
     const lease = keeper.view().watch.lease;
@@ -207,6 +207,14 @@ export class DatabaseHost {
     this.#runner.poke();
     await this.#reporter.report(look, activityOf(this.#order, decision), decision.reason);
     await this.#tend(look);
+  }
+
+  /** Nothing is under way, here or in the cluster, and the data are of the epoch that is held. */
+  #isCalm(): boolean {
+    const { keeper, disk } = this.#context;
+    const { record, watch } = keeper.view();
+    const idle = this.#order === null && this.#runner.running() === null && record?.operation === null;
+    return idle && watch.lease?.state === 'held' && disk.facts().dataEpoch === watch.lease.epoch;
   }
 
   #state(look: Look): HostState {

@@ -37,7 +37,6 @@ export interface Probes {
   readonly answer: (postmaster: Postmaster | null, timeoutMs: number) => Promise<AnswerProbeResult>;
 }
 
-const tickMs = 250;
 const everyMs = {
   /** Each costs four short programs, about 5 ms of a processor. */
   disk: { primary: 5_000, standby: 10_000, suspicious: 1_000 },
@@ -57,7 +56,6 @@ const defaultSegmentBytes = 16 * 1024 ** 2;
 export class HealthWatch {
   readonly #deps: HealthWatchDeps;
   readonly #probes: Probes;
-  #timer: NodeJS.Timeout | null = null;
   #disk: { condition: DiskHealth['condition']; sinceMs: number; detail: string };
   #answer: { kind: Responsiveness['kind']; firstMissMs: number; misses: number };
   #diskAskedMs = Number.NEGATIVE_INFINITY;
@@ -79,15 +77,6 @@ export class HealthWatch {
     this.#answer = { kind: 'unknown', firstMissMs: 0, misses: 0 };
   }
 
-  start(): void {
-    this.#timer = setInterval(() => this.tick(), tickMs);
-    this.#timer.unref();
-  }
-
-  stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
-  }
-
   health(): HostHealth {
     const now = this.#deps.now();
     const { condition, sinceMs, detail } = this.#disk;
@@ -98,7 +87,7 @@ export class HealthWatch {
     };
   }
 
-  /** Asks what is due. Public for tests; the timer calls it. */
+  /** Asks what is due: to be called four times a second, which is how often a sick server is asked. */
   tick(): void {
     const look = this.#deps.lastLook();
     if (look === null) return;

@@ -3,10 +3,12 @@
  * what looks alike: nothing runs, processes are left without a postmaster, it is starting, it does not answer, it answers.
  */
 import { join } from 'node:path';
+import { monotonicMs } from '../../adapters/clock.ts';
 import { pathExists } from '../../adapters/postgres/files.ts';
 import type { RunningObservation } from '../../adapters/postgres/observe.ts';
 import type { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
 import type { Postmaster } from '../../adapters/postgres/processes.ts';
+import { isProcessAlive } from '../../adapters/process.ts';
 import type { HostDisk, HostPostgres } from '../../core/host/host-state.ts';
 import type { NodeId } from '../../core/model/lease.ts';
 import type { ControlData } from '../../core/wire/parse-pg-control.ts';
@@ -18,6 +20,19 @@ export interface Look {
   readonly control: ControlData | null;
   readonly dataDirectory: HostDisk['dataDirectory'];
   readonly standbySignal: boolean;
+}
+
+type DiskFacts = Pick<Look, 'control' | 'dataDirectory' | 'standbySignal'>;
+
+/** What was read of a running server's directory, and what the server itself said then. */
+interface Kept {
+  readonly disk: DiskFacts;
+  readonly postmaster: Postmaster;
+  readonly inRecovery: boolean;
+  readonly timeline: number;
+  /** How often work that may open the server had begun or ended. */
+  readonly openings: number;
+  readonly readMs: number;
 }
 
 /** Whom the server was last told to follow, and in which epoch. */
@@ -33,6 +48,9 @@ const roleTimeoutMs = 1_000;
 /** Two questions to the server and some small reads take no longer, unless the disk gives no answer. */
 const hangingLookMs = 4_000;
 
+/** For so long a calm look goes by what was read of the directory, while the same postmaster lives and the server says the same. */
+const diskKeptMs = 5_000;
+
 /** The source may have been away at the first attempt. */
 const rewindAttempts = 2;
 
@@ -44,6 +62,7 @@ export class Server {
   #failedRewinds = { epoch: 0, count: 0 };
   /** A look that was given up has not ended yet. */
   #hanging = false;
+  #kept: Kept | null = null;
   /** Work under way that may make the server writable, and how often such work has begun or ended. */
   #opening = 0;
   #openings = 0;
@@ -128,9 +147,10 @@ export class Server {
     return answer.kind === 'rows' && answer.rows[0]?.standby === false;
   }
 
-  async look(): Promise<Look> {
+  /** `calm`: nothing is under way that changes the directory, so that it need not be read each time. */
+  async look(calm = false): Promise<Look> {
     const openings = this.#openings;
-    const look = await this.#lookInTime();
+    const look = await this.#lookInTime(calm);
     this.#last = look;
     this.#openingsSeen = openings;
     if (look.observation?.inRecovery === true) this.#lastStandby = look.observation;
@@ -141,9 +161,9 @@ export class Server {
    * A read from a frozen disk never ends, and holds a thread of this process: the round must go on all the same, and no second
    * look is begun before the first has ended.
    */
-  async #lookInTime(): Promise<Look> {
+  async #lookInTime(calm: boolean): Promise<Look> {
     if (this.#hanging) return this.#unseen();
-    const looking = this.#look();
+    const looking = this.#look(calm);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<Look>((resolve) => {
       timer = setTimeout(() => {
@@ -169,9 +189,15 @@ export class Server {
     return { ...(this.#last ?? nothing), postgres: { kind: 'unreachable' }, observation: null };
   }
 
-  async #look(): Promise<Look> {
+  async #look(calm: boolean): Promise<Look> {
+    const kept = calm ? this.#stillHolds() : null;
+    let observation = kept === null ? null : await this.node.observe(lookTimeoutMs);
+    if (kept !== null && observation?.kind === 'running' && saysTheSame(kept, observation))
+      return this.#running(kept.disk, kept.postmaster, observation);
+    const openings = this.#openings;
     const disk = await this.#disk();
     const postmaster = disk.dataDirectory === 'absent' ? null : await this.node.findPostmaster();
+    this.#kept = null;
     if (postmaster !== null && this.#isShutDown(postmaster)) {
       return { ...disk, postgres: { kind: 'stopped' }, observation: null, postmaster: null };
     }
@@ -187,14 +213,28 @@ export class Server {
         postmaster,
       };
     }
-    const observation = await this.node.observe(lookTimeoutMs);
+    observation ??= await this.node.observe(lookTimeoutMs);
     if (observation.kind !== 'running') {
       return { ...disk, postgres: { kind: observation.kind }, observation: null, postmaster };
     }
+    const { inRecovery, timeline } = observation;
+    this.#kept = { disk, postmaster, inRecovery, timeline, openings, readMs: monotonicMs() };
+    return this.#running(disk, postmaster, observation);
+  }
+
+  #running(disk: DiskFacts, postmaster: Postmaster, observation: RunningObservation): Look {
     const postgres: HostPostgres = observation.inRecovery
       ? { kind: 'standby', streaming: this.#streams(observation), upstream: this.#following?.node ?? null }
       : { kind: 'primary' };
     return { ...disk, postgres, observation, postmaster };
+  }
+
+  /** What was read last, where it needs not be read again. /proc never waits for a disk, and names a process for good. */
+  #stillHolds(): Kept | null {
+    const kept = this.#kept;
+    if (kept === null || kept.openings !== this.#openings || this.#opening > 0) return null;
+    if (monotonicMs() - kept.readMs >= diskKeptMs || this.#isShutDown(kept.postmaster)) return null;
+    return isProcessAlive(kept.postmaster.pid, kept.postmaster.startTicks) ? kept : null;
   }
 
   #isShutDown(postmaster: Postmaster): boolean {
@@ -202,7 +242,7 @@ export class Server {
     return ended !== null && ended.pid === postmaster.pid && ended.startTicks === postmaster.startTicks;
   }
 
-  async #disk(): Promise<Pick<Look, 'control' | 'dataDirectory' | 'standbySignal'>> {
+  async #disk(): Promise<DiskFacts> {
     if (await this.node.isQuarantined())
       return { control: null, dataDirectory: 'quarantined', standbySignal: false };
     if (!(await pathExists(this.node.host.dataDir)))
@@ -219,6 +259,10 @@ export class Server {
     if (receiver === null || receiver.status !== 'streaming' || following === null) return false;
     return receiver.host === following.host && receiver.port === following.port;
   }
+}
+
+function saysTheSame(kept: Kept, { inRecovery, timeline }: RunningObservation): boolean {
+  return inRecovery === kept.inRecovery && timeline === kept.timeline;
 }
 
 /** The slot of a node on every other: node ids have dashes, slots' names have not. */

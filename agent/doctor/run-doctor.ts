@@ -35,7 +35,7 @@ export async function runDoctor(
       aws,
       clusterSecret: clusterSecretOf(config),
       status,
-      awsTimeMs: async () => await dateOf(await endpointOf(client.config.endpoint, config.region)),
+      awsTimeMs: async () => await dateOf(client.endpoint),
       nowMs: Date.now,
     }),
   ]);
@@ -61,17 +61,8 @@ async function status(url: string, timeoutMs: number): Promise<number> {
   return answer.status;
 }
 
-type Endpoint = { protocol: string; hostname: string; port?: number | undefined };
-
-async function endpointOf(endpoint: (() => Promise<Endpoint>) | undefined, region: string): Promise<string> {
-  if (endpoint === undefined)
-    return process.env['AWS_ENDPOINT_URL'] ?? `https://dynamodb.${region}.amazonaws.com`;
-  const { protocol, hostname, port } = await endpoint();
-  return `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`;
-}
-
 /** Any answer tells the time, a refusal too. */
-async function dateOf(url: string): Promise<number | null> {
+async function dateOf(url: URL): Promise<number | null> {
   const answer = await fetch(url, { signal: AbortSignal.timeout(requestTimeoutMs) }).catch(() => null);
   await answer?.body?.cancel();
   const time = Date.parse(answer?.headers.get('date') ?? '');

@@ -27,23 +27,29 @@ export class RequestFigures {
 
 /** `figures`: to be filled at the moment of an answer; null: nothing is counted now. */
 export function meteredClient(client: DocumentClient, figures: () => RequestFigures | null): DocumentClient {
-  const passOn = client.send.bind(client) as (command: object, ...rest: unknown[]) => Promise<unknown>;
-  const send = async (command: { readonly input: object }, ...rest: unknown[]): Promise<unknown> => {
-    const startedMs = performance.now();
-    const kind = kindOf(command.input);
-    try {
-      const answer = await passOn(command, ...rest);
-      figures()?.record(kind, 'answered', performance.now() - startedMs);
-      return answer;
-    } catch (error) {
-      figures()?.record(kind, outcomeOf(error), performance.now() - startedMs);
-      throw error;
-    }
+  const metered =
+    <I extends object, O extends unknown[], A>(call: (input: I, ...rest: O) => Promise<A>) =>
+    async (input: I, ...rest: O): Promise<A> => {
+      const startedMs = performance.now();
+      const kind = kindOf(input);
+      try {
+        const answer = await call(input, ...rest);
+        figures()?.record(kind, 'answered', performance.now() - startedMs);
+        return answer;
+      } catch (error) {
+        figures()?.record(kind, outcomeOf(error), performance.now() - startedMs);
+        throw error;
+      }
+    };
+  return {
+    query: metered(client.query),
+    put: metered(client.put),
+    update: metered(client.update),
+    remove: metered(client.remove),
   };
-  return { send: send as DocumentClient['send'] };
 }
 
-/** From the document client's input, in which attributes are plain values. */
+/** From the client's input, in which attributes are plain values. */
 export function kindOf(input: object): RequestKind {
   if ('Key' in input) return 'write of the lease';
   if ('Item' in input) return 'report';

@@ -4,10 +4,9 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type DynamoDBDocumentClient, GetCommand, PutCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type ClusterStore, createClusterStore } from '../../adapters/aws/cluster-store.ts';
-import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
+import { createDynamoClient, type DynamoClient } from '../../adapters/aws/dynamo-client.ts';
 import { seal } from '../../core/lease/lease-write.ts';
 import { leaseToItem } from '../../core/wire/parse-lease.ts';
 import { startTestTable, type TestTable } from '../support/dynamo-table.ts';
@@ -16,7 +15,7 @@ import { sampleEvent, sampleLease, sampleNodeReport } from '../support/samples.t
 import { okValue, storeContract } from '../support/store-contract.ts';
 
 let table: TestTable;
-let client: DynamoDBDocumentClient;
+let client: DynamoClient;
 let clusters = 0;
 
 beforeAll(async () => {
@@ -52,7 +51,7 @@ test('the store in memory can lose a request or an answer', async () => {
 test('an item that is malformed is refused by the name of its attribute', async () => {
   const store = freshStore();
   const Item = { ...leaseToItem(sampleLease), pk: `cluster#c${clusters}`, sk: 'lease', epoch: '3' };
-  await client.send(new PutCommand({ TableName: table.tableName, Item }));
+  await client.put({ TableName: table.tableName, Item });
   await expect(store.readHead()).rejects.toThrow(
     expect.objectContaining({ name: 'InvalidInput', field: 'lease.epoch', was: '"3"' }),
   );
@@ -62,11 +61,9 @@ test('attributes that this version does not know are left as they are', async ()
   const store = freshStore();
   const key = { pk: `cluster#c${clusters}`, sk: 'lease' };
   const Item = { ...leaseToItem({ ...sampleLease, state: 'held' }), ...key, from_the_future: { deep: [1] } };
-  await client.send(new PutCommand({ TableName: table.tableName, Item }));
+  await client.put({ TableName: table.tableName, Item });
   okValue(await store.writeLease(seal(sampleLease)));
-  const found = await client.send(
-    new GetCommand({ TableName: table.tableName, Key: key, ConsistentRead: true }),
-  );
+  const found = await client.get({ TableName: table.tableName, Key: key, ConsistentRead: true });
   expect(found.Item).toMatchObject({ state: 'sealed', seq: 8, from_the_future: { deep: [1] } });
 });
 
@@ -74,23 +71,17 @@ test('an event expires after 90 days', async () => {
   const store = freshStore();
   okValue(await store.putEvent(sampleEvent));
   const Key = { pk: `cluster#c${clusters}#events`, sk: sampleEvent.id };
-  const { Item } = await client.send(
-    new GetCommand({ TableName: table.tableName, Key, ConsistentRead: true }),
-  );
+  const { Item } = await client.get({ TableName: table.tableName, Key, ConsistentRead: true });
   expect(Item?.['expires_at']).toBe(Date.parse('2027-02-19T08:00:00.000Z') / 1000);
 });
 
 test('every read that may decide something is strongly consistent', async () => {
   const asked: unknown[] = [];
-  const send = (command: unknown) => {
-    asked.push((command as { input: { ConsistentRead?: boolean } }).input.ConsistentRead);
-    return Promise.resolve({ Items: [] });
+  const query: DynamoClient['query'] = async (input) => {
+    asked.push(input.ConsistentRead);
+    return { Items: [], LastEvaluatedKey: undefined };
   };
-  const store = createClusterStore({
-    client: { send } as unknown as typeof client,
-    tableName: 't',
-    cluster: 'main',
-  });
+  const store = createClusterStore({ client: { ...client, query }, tableName: 't', cluster: 'main' });
   await store.readHead();
   await store.readNodes();
   await store.readProxies();
@@ -98,6 +89,10 @@ test('every read that may decide something is strongly consistent', async () => 
   await store.listOperations(1);
   await store.listEvents(1);
   expect(asked).toEqual([true, true, true, true, true, true]);
+  await store.readHead({ eventually: true });
+  await store.readNodes({ eventually: true });
+  await store.readProxies({ eventually: true });
+  expect(asked.splice(6)).toEqual([false, false, false]);
 });
 
 test('reads follow pages beyond 1 MB', async () => {
@@ -111,7 +106,7 @@ test('reads follow pages beyond 1 MB', async () => {
 describe('when the service does not answer as it should', () => {
   let server: Server | undefined;
   let requests = 0;
-  let broken: DynamoDBDocumentClient | undefined;
+  let broken: DynamoClient | undefined;
 
   async function storeAgainst(handle: (request: IncomingMessage, response: ServerResponse) => void) {
     requests = 0;

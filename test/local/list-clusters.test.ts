@@ -1,7 +1,6 @@
 /**
  * All clusters of a table, from the sparse index that the stack declares: records alone have a `uid`.
  */
-import { PutCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
@@ -47,12 +46,10 @@ test('more clusters than one page holds are all found', async () => {
   const many = 700;
   for (let at = 0; at < many; at += 1) {
     const pk = `cluster#c${at}-${'x'.repeat(1500)}`;
-    await client.send(
-      new PutCommand({
-        TableName: tableName,
-        Item: { pk, sk: 'record', uid: `u${at}-${'y'.repeat(300)}` },
-      }),
-    );
+    await client.put({
+      TableName: tableName,
+      Item: { pk, sk: 'record', uid: `u${at}-${'y'.repeat(300)}` },
+    });
   }
   expect(new Set(await listClusters(client, tableName)).size).toBe(many + 2);
 });

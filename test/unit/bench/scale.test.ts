@@ -89,15 +89,18 @@ describe('the client that counts', () => {
     const figures = new RequestFigures();
     let counting: RequestFigures | null = null;
     let fails = false;
-    const send = async () => {
+    const update = async () => {
       if (fails) throw Object.assign(new Error('no'), { name: 'TimeoutError' });
-      return { Items: [] };
+      return { Attributes: {} };
     };
-    const client = meteredClient({ send } as unknown as Parameters<typeof meteredClient>[0], () => counting);
-    const ask = () => client.send({ input: { Key: {} } } as never);
+    const client = meteredClient(
+      { update } as unknown as Parameters<typeof meteredClient>[0],
+      () => counting,
+    );
+    const ask = () => client.update({ TableName: 't', Key: {} });
     await ask();
     counting = figures;
-    expect(await ask()).toEqual({ Items: [] });
+    expect(await ask()).toEqual({ Attributes: {} });
     fails = true;
     await expect(ask()).rejects.toThrow('no');
     expect(figures.outcomes).toEqual({ answered: 1, refused: 0, throttled: 0, failed: 1 });
