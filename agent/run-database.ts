@@ -173,6 +173,7 @@ function startTimers({ context, guard, host, health, certificates }: Agent): () 
   const stopCertificates = certificates.start();
   return () => {
     stopCertificates();
+    node.onServerEnd(() => undefined);
     clearTimeout(closely);
     clearInterval(ticking);
   };
