@@ -10,7 +10,7 @@ import type { NodeReport, ProxyReport } from '../core/model/node-report.ts';
 
 const readTimeoutMs = 1_000;
 /** How often the others' reports are to be read, and how often once nobody has said anything new for a while. */
-export const readNodesEveryMs = { busy: 3_000, quiet: 10_000 } as const;
+export const readNodesEveryMs = { busy: 3_000, quiet: 15_000 } as const;
 const quietAfterMs = 30_000;
 const noProxiesForMs = 60_000;
 
