@@ -4,8 +4,10 @@
  * on disk (fsync, rename, fsync of the folder) before it counts. Upholds that the bar only ever rises, whoever sets it: a bar is
  * a file named after its epoch, made and never changed, so that two processes at once cannot lower it.
  */
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -113,6 +115,20 @@ export class DiskState {
 
   endedReceiver(ended: DurableFacts['receiverEnded']): void {
     this.#change({ receiverEnded: ended });
+  }
+
+  /**
+   * The data here becomes the first of a cluster that knows nothing of what this host has seen in another one: its epochs begin anew,
+   * and the bars of the former ones are set aside. `nonce` names the adoption, by which it is done once.
+   */
+  beginAnew(nonce: string): void {
+    const bars = join(this.#folder, 'barred');
+    if (existsSync(bars)) {
+      renameSync(bars, `${bars}.before-${randomUUID().slice(0, 8)}`);
+      syncFolder(this.#folder);
+    }
+    this.#change({ ...nothingSeen, bootstrapNonce: nonce });
+    this.reload();
   }
 
   bootstrapped(nonce: string | null): void {

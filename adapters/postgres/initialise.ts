@@ -90,7 +90,7 @@ export function roleStatements(host: PostgresHost): string[] {
     host.replication.name === host.superuser.name
       ? []
       : [
-          `DO $$ BEGIN CREATE ROLE ${role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
+          createRoleIfMissing(host.replication.name),
           `ALTER ROLE ${role} WITH LOGIN REPLICATION PASSWORD ${literal(host.replication.password)}`,
         ];
   const functions = [
@@ -103,6 +103,12 @@ export function roleStatements(host: PostgresHost): string[] {
     ...statements,
     ...functions.map((name) => `GRANT EXECUTE ON FUNCTION pg_catalog.${name} TO ${role}`),
   ];
+}
+
+/** Without an exception that is caught: a single-user server that is to end at the first error ends at that one too. */
+export function createRoleIfMissing(name: string): string {
+  const [literal, role] = [`'${name.replaceAll("'", "''")}'`, `"${name.replaceAll('"', '""')}"`];
+  return `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${literal}) THEN CREATE ROLE ${role}; END IF; END $$`;
 }
 
 /**

@@ -3,6 +3,8 @@
 
 import { setTimeout } from 'node:timers/promises';
 import type { Lsn } from '../../core/model/lsn.ts';
+import type { SystemIdentifier } from '../../core/model/system-identifier.ts';
+import { type Adoption, adopt } from './adopt.ts';
 import {
   type BaseBackupOptions,
   type BaseBackupResult,
@@ -99,6 +101,10 @@ export class PostgresNode {
 
   initialise(nonce?: string): Promise<Initialisation> {
     return initialise(this.host, nonce);
+  }
+  /** Makes data of elsewhere ready to be a first primary. Only while stopped. */
+  adopt(system: SystemIdentifier): Promise<Adoption> {
+    return adopt(this.host, system);
   }
   controlFile(): Promise<ControlReading> {
     return readControlFile(this.host.dataDir);

@@ -13,6 +13,7 @@
 import { allHaveReported, type Reports } from '../../core/health/unwell-hosts.ts';
 import type { NodeId } from '../../core/model/lease.ts';
 import type { AgentRelease } from '../../core/model/node-report.ts';
+import { reportPaceMs } from '../../core/model/report-pace.ts';
 import {
   decideUpgrade,
   hostsOf,
@@ -66,8 +67,8 @@ export interface RolledBack {
 }
 
 const lookEveryMs = 500;
-/** Hosts report every ten seconds at the least. */
-const firstLookLimitMs = 30_000;
+/** Within this long each host has reported, or is silent. */
+const firstLookLimitMs = reportPaceMs.quiet + 10_000;
 /** After a host's restart or a switchover, until all is well again. */
 const settleLimitMs = 120_000;
 /** Each host is touched once, and once more when it was the primary's turn before; a bug must not go round for ever. */

@@ -7,6 +7,7 @@ import { decideForget, type ForgetView, fencedNote } from '../../core/failover/d
 import { forgetFencedHost } from '../../core/model/fencing.ts';
 import type { NodeId } from '../../core/model/lease.ts';
 import type { NodeReport, ProxyReport } from '../../core/model/node-report.ts';
+import { reportPaceMs } from '../../core/model/report-pace.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
 import type { WorkflowDeps } from './ports.ts';
 import { emit } from './progress.ts';
@@ -23,8 +24,8 @@ export type Forgotten =
 
 type Report = NodeReport | ProxyReport;
 
-/** Agents report every ten seconds at the least. */
-const watchMs = 25_000;
+/** A living host has reported twice by then. */
+const watchMs = 2 * reportPaceMs.quiet + 5_000;
 const lookEveryMs = 1_000;
 const noteAttempts = 10;
 

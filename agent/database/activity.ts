@@ -7,6 +7,7 @@ import type { NodeReport } from '../../core/model/node-report.ts';
 export function activityOf(underWay: string | null, decision: HostDecision): NodeReport['activity'] {
   switch (underWay ?? decision.order.kind) {
     case 'bootstrap':
+    case 'adopt-directory':
       return 'bootstrapping';
     case 'clone':
       return 'cloning';

@@ -176,7 +176,7 @@ export class DatabaseHost {
 
   /** The data directory is being made, copied or rewound. */
   changesData(): boolean {
-    return ['bootstrap', 'clone', 'rewind', 'rebuild'].includes(this.#order ?? '');
+    return ['bootstrap', 'adopt-directory', 'clone', 'rewind', 'rebuild'].includes(this.#order ?? '');
   }
 
   /** A long order that is being carried out; an action waits for its end. */

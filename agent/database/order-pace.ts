@@ -5,7 +5,9 @@
 import type { HostOrder } from '../../core/host/host-rules.ts';
 
 /** Those that bring a node back: none is so urgent that the same one could not wait. */
-const paced: ReadonlySet<HostOrder['kind']> = new Set(['clone', 'rewind', 'rebuild', 'start-standby']);
+const paced: ReadonlySet<HostOrder['kind']> = new Set([
+  ...(['adopt-directory', 'clone', 'rewind', 'rebuild', 'start-standby'] as const),
+]);
 /** From the end of an order to the next that is the same. */
 export const sameOrderAgainMs = 1_000;
 

@@ -10,13 +10,15 @@ import { maySeal } from '../../core/lease/lease-clock.ts';
 import { adopt, createLease, seal } from '../../core/lease/lease-write.ts';
 import { type ClusterRecord, epochRecord } from '../../core/model/cluster-record.ts';
 import type { NodeId } from '../../core/model/lease.ts';
-import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
+import { formatSystemIdentifier } from '../../core/model/system-identifier.ts';
 import { FIRST_TIMELINE } from '../../core/model/timeline.ts';
 import { firstRule } from '../../core/synchronous/new-epoch.ts';
 import type { ControlPlaneClients } from '../control-plane-clients.ts';
+import { adoptDirectory } from './adopt-directory.ts';
 import { askHandOver, killAndRelease, killHung, note, proveEnd } from './failed-primary.ts';
 import type { HostContext } from './host-context.ts';
 import { promoteUnderLease, recordEpoch, startPrimaryInPlace, tendSlots } from './primary-work.ts';
+import { publishSystem } from './publish-system.ts';
 import {
   cloneFrom,
   followUpstream,
@@ -40,6 +42,7 @@ type Execute = (context: OrderContext, decision: HostDecision) => Promise<void>;
 /** Short orders run inside a round; long ones (`longOrders`) run beside the rounds, as `busy`. */
 export const longOrders: ReadonlySet<HostOrder['kind']> = new Set<HostOrder['kind']>([
   'bootstrap',
+  'adopt-directory',
   'clone',
   'rewind',
   'rebuild',
@@ -81,6 +84,7 @@ export const executeOrder: Record<HostOrder['kind'], Execute> = {
     context.emit('join_refused', `${decision.reason} (${ids})`, { rule: decision.rule });
   },
   bootstrap,
+  'adopt-directory': adoptDirectory,
   'discard-bootstrap': discardBootstrap,
   'create-lease': createFirstLease,
   'adopt-lease': async (context) => {
@@ -223,25 +227,6 @@ function keepClaimAlive(context: OrderContext, nonce: string): () => void {
   return () => clearInterval(beat);
 }
 
-/** Conditional on the claim: what was made for a claim that another node took over never becomes the cluster's. */
-async function publishSystem(
-  context: OrderContext,
-  nonce: string,
-  systemIdentifier: SystemIdentifier,
-): Promise<void> {
-  const written = await context.store.updateRecord(
-    {
-      expect: { systemIdentifierAbsent: true, bootstrapNonce: nonce },
-      set: { systemIdentifier, intendedPrimary: context.config.node },
-    },
-    { timeoutMs: 5_000 },
-  );
-  if (written.kind === 'ok') {
-    context.keeper.learnRecord(written.value);
-    context.emit('cluster_initialised', `system identifier ${formatSystemIdentifier(systemIdentifier)}`);
-  } else context.log('warn', 'the system identifier was not recorded', { nonce, answer: written.kind });
-}
-
 /** Set aside by a rename: nothing was ever acknowledged from it, and still nothing is deleted here. */
 async function discardBootstrap(context: OrderContext): Promise<void> {
   const { server, disk } = context;
@@ -255,10 +240,12 @@ async function createFirstLease(context: OrderContext): Promise<void> {
   const record = keeper.view().record;
   if (record === null || record.systemIdentifier === null) return;
   if (record.systemIdentifier !== context.server.last()?.control?.systemIdentifier) return;
+  // 1 but where data was adopted.
+  const timeline = context.server.last()?.control?.checkpointTimeline ?? FIRST_TIMELINE.timeline;
   const { mode } = record.spec.sync;
   const rule = firstRule({ spec: record.spec.sync, lease: null, others: othersOf(context) });
   const write = createLease(writer, {
-    ...{ ttlMs: record.spec.ttlMs, timeline: 1, members: record.members },
+    ...{ ttlMs: record.spec.ttlMs, timeline, members: record.members },
     sync: { ...rule, mode, next: null },
   });
   const outcome = await keeper.write(write);

@@ -92,7 +92,9 @@ function openEmbedded(options: ClusterOptions): ClusterAccess {
   const folder = clusterFolder(project, cluster);
   const endpoints = readEndpoints(folder);
   if (endpoints === null || livingRuntime(folder) === null) {
-    throw new CliError(`the cluster ${cluster} does not run in ${project}: start it with \`leasehold up\``);
+    throw new CliError(
+      `the cluster ${cluster} does not run in ${project}: start it with \`leasehold up\`. One on AWS is found by its table: --table and --region, or $LEASEHOLD_TABLE and $AWS_REGION`,
+    );
   }
   const { accessKeyId, secretAccessKey, tableName, region } = endpoints;
   const clientConfig = {

@@ -10,12 +10,14 @@
  * |------------------|----------------------------------------------|------------------------------------------------|
  * | outside          | a new host, or refused                       | `register`                                     |
  * | empty            | registered, no data directory                | `bootstrap` (one node ever), `clone`           |
+ * | told to adopt    | its data is to become the cluster's          | `adopt-directory` (one node ever), refused      |
  * | stopped          | PostgreSQL down, data present                | `start-primary`, `start-standby`, `rewind`, `rebuild` |
  * | standby          | `start-standby`, `clone`, `rewind`, `rebuild` | acquire-and-promote (an action), `kill-postgres` |
  * | primary          | `create-lease`, acquire-and-promote, `start-primary` | stop-and-release (an action), `kill-postgres`, `hand-over` |
  */
 
 import { maySeal } from '../lease/lease-clock.ts';
+import { adoptionRules } from './adoption-rules.ts';
 import { type HostDecision, leaseOf, mayBePrimary, nothing, type Row } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 import { joiningRules } from './joining-rules.ts';
@@ -85,7 +87,13 @@ const fencingRules: readonly Row[] = [
 ];
 
 /** The rows, in order; those after `busy` wait for the action that is being executed. */
-export const hostTable: readonly Row[] = [...fencingRules, ...joiningRules, ...primaryRules, ...standbyRules];
+export const hostTable: readonly Row[] = [
+  ...fencingRules,
+  ...adoptionRules,
+  ...joiningRules,
+  ...primaryRules,
+  ...standbyRules,
+];
 
 /**
  * The part of the table that stops PostgreSQL, alone: asked at every change of the lease, between rounds, so that no slow look

@@ -12,6 +12,8 @@ export type HostOrder =
   | { readonly kind: 'register' }
   | { readonly kind: 'refuse' }
   | { readonly kind: 'bootstrap'; readonly takeOver: boolean }
+  /** Makes the data that is here the cluster's first, because an operator has named it. */
+  | { readonly kind: 'adopt-directory' }
   /** Sets aside a first data directory that was made for a claim that another node took over. */
   | { readonly kind: 'discard-bootstrap' }
   | { readonly kind: 'create-lease' }

@@ -2,6 +2,7 @@
  * How a host becomes part of the cluster: initialised once by exactly one node, registered, refused where it must not be,
  * and how a restarted agent finds its lease again. Upholds H3: no data of another system is ever touched.
  */
+import { adoptionPrefix } from '../model/cluster-record.ts';
 import { isDown, isMember, leaseOf, nothing, type Row } from './host-rules.ts';
 
 /** A bootstrap claim that has not moved for this long may be taken over. */
@@ -25,6 +26,7 @@ export const joiningRules: readonly Row[] = [
     when: (s) =>
       s.disk.dataDirectory === 'present' &&
       s.disk.bootstrapNonce !== null &&
+      !s.disk.bootstrapNonce.startsWith(adoptionPrefix) &&
       s.disk.dataEpoch === 0 &&
       s.disk.bootstrapNonce !== s.record?.bootstrap?.nonce &&
       s.disk.systemIdentifier !== s.record?.systemIdentifier,
@@ -41,7 +43,7 @@ export const joiningRules: readonly Row[] = [
     rule: 'registered-elsewhere',
     when: (s) => s.registered === 'elsewhere',
     order: () => ({ kind: 'refuse' }),
-    reason: 'this node id is registered to another EC2 instance: remove its report first if that one is gone',
+    reason: 'this node id is registered to another EC2 instance: `leasehold forget` it once that one is gone',
   },
   {
     rule: 'foreign-data',
@@ -92,6 +94,7 @@ export const joiningRules: readonly Row[] = [
     rule: 'bootstrap-interrupted',
     when: (s) =>
       s.record?.systemIdentifier === null &&
+      s.record.bootstrap?.adopts === undefined &&
       (s.record.bootstrap?.node === s.node || s.bootstrapSilentMs > bootstrapTakeOverMs),
     order: () => ({ kind: 'bootstrap', takeOver: true }),
     reason: 'the bootstrap was claimed and then fell silent',

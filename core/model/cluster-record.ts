@@ -74,7 +74,15 @@ export interface Bootstrap {
   readonly nonce: string;
   /** Rises while the claimant is at work, so that others can see silence. */
   readonly seq: number;
+  /**
+   * An operator has told `node` to take its own data, of this system, for the cluster's: nobody else may make any, however long that
+   * takes. Missing where nothing is to be adopted.
+   */
+  readonly adopts?: SystemIdentifier;
 }
+
+/** Begins the nonce of an adoption: what is adopted is never set aside as a first data directory that came too late. */
+export const adoptionPrefix = 'adopt-';
 
 /** The operation under way. */
 export interface CurrentOperation {

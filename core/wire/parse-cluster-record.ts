@@ -27,6 +27,7 @@ import {
   nonEmpty,
   nullable,
   oneOf,
+  optional,
   positive,
   systemIdentifier,
   text,
@@ -64,7 +65,9 @@ const recordShape = itemShape<Omit<ClusterRecord, 'lastFailover'>>({
   members: listOf(id),
   proxies: listOf(id),
   systemIdentifier: nullable(systemIdentifier),
-  bootstrap: nullable(itemShape<Bootstrap>({ node: id, nonce: nonEmpty, seq: count })),
+  bootstrap: nullable(
+    itemShape<Bootstrap>({ node: id, nonce: nonEmpty, seq: count, adopts: optional(systemIdentifier) }),
+  ),
   failoverState: oneOf(failoverStates),
   operation: nullable(
     itemShape<CurrentOperation>({

@@ -7,12 +7,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findInstallation } from '../../adapters/postgres/find-installation.ts';
+import { systemIdentifierOf } from '../../core/model/system-identifier.ts';
 import { PostgresSandbox } from './support/postgres-sandbox.ts';
 
 let sandbox: PostgresSandbox;
@@ -118,4 +120,30 @@ test('a folder without all programs is named with what it lacks', async () => {
     kind: 'missing',
     incomplete: [{ binDir: folder, missing: expect.arrayContaining(['postgres', 'initdb', 'pg_rewind']) }],
   });
+});
+
+test('data of elsewhere is made ready to be adopted, twice if need be, and not while its recovery is under way', async () => {
+  const node = await sandbox.node('node-1');
+  const made = await node.postgres.initialise();
+  if (made.kind !== 'initialised') throw new Error(made.kind);
+  const { systemIdentifier: system } = made;
+  const { host } = node.postgres;
+  const at = (name: string) => join(host.dataDir, name);
+  const original = readFileSync(at('pg_hba.conf'), 'utf8');
+  writeFileSync(at('pg_hba.conf'), `# of its former owner\n${original}`);
+  const other = systemIdentifierOf(BigInt(system) + 1n);
+  expect(await node.postgres.adopt(other)).toMatchObject({ kind: 'refused' });
+  for (const name of ['standby.signal', 'recovery.signal', 'backup_label']) {
+    writeFileSync(at(name), '');
+    expect(await node.postgres.adopt(system)).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringContaining(name),
+    });
+    rmSync(at(name));
+  }
+  expect(existsSync(at('pg_hba.conf.before-adoption'))).toBe(false);
+  for (const _time of [1, 2])
+    expect(await node.postgres.adopt(system)).toEqual({ kind: 'adopted', timeline: 1 });
+  expect(readFileSync(at('pg_hba.conf.before-adoption'), 'utf8')).toContain('of its former owner');
+  expect(readFileSync(at('pg_hba.conf'), 'utf8')).not.toContain('of its former owner');
 });

@@ -104,3 +104,16 @@ test('what is wrong is said, and nothing is recorded', async () => {
   });
   expect(await recorded()).toEqual(before);
 });
+
+test('data that exists is named by its node and its system, both', async () => {
+  const adopt = (...options: string[]) => init({ ...good, cluster: 'orders' }, ...options);
+  expect((await adopt('--adopt', 'node-1')).text).toContain('--adopt and --system-identifier go together');
+  const wrong = await adopt('--adopt', 'node-9', '--system-identifier', '7551234567890123456');
+  expect(wrong.text).toContain('--adopt was "node-9"; it takes a node of the file: node-1');
+  const number = await adopt('--adopt', 'node-1', '--system-identifier', 'latest');
+  expect(number.text).toContain('--system-identifier was "latest"');
+  expect((await recorded())?.bootstrap).toBeNull();
+  const told = await adopt('--adopt', 'node-1', '--system-identifier', '7551234567890123456');
+  expect(told.code).toBe(0);
+  expect((await recorded())?.bootstrap).toMatchObject({ node: 'node-1', adopts: 7_551_234_567_890_123_456n });
+});

@@ -46,6 +46,8 @@ const anyState: fc.Arbitrary<HostState> = fc
           null,
           { node: 'node1', nonce: 'n1', seq: 1 },
           { node: 'node2', nonce: 'n2', seq: 1 },
+          { node: 'node1', nonce: 'n1', seq: 1, adopts: ownSystem },
+          { node: 'node2', nonce: 'n2', seq: 1, adopts: ownSystem },
         ),
       }),
     ),
@@ -118,6 +120,24 @@ describe('the host table, over any state', () => {
       fc.property(anyState, (state) => property(state, decideHost(state).order)),
       { numRuns: 20_000 },
     );
+
+  it('adopts only data that was named, on the node that was named, before the cluster has any', () => {
+    forAll((state, order) => {
+      if (order.kind !== 'adopt-directory') return;
+      expect(state.record).toMatchObject({ systemIdentifier: null, bootstrap: { node: state.node } });
+      expect(state.disk).toMatchObject({ dataDirectory: 'present', systemIdentifier: ownSystem });
+      expect(state.watch.lease).toBeNull();
+      expect(state.postgres.kind).toBe('stopped');
+      expect(state.registered).toBe('here');
+    });
+  });
+
+  it('makes no first data directory where data is to be adopted', () => {
+    forAll((state, order) => {
+      if (order.kind !== 'bootstrap' && order.kind !== 'discard-bootstrap') return;
+      expect(state.record?.bootstrap?.adopts).toBeUndefined();
+    });
+  });
 
   it('makes PostgreSQL writable only with a lease that is valid at this instant, above the bar', () => {
     forAll((state, order) => {

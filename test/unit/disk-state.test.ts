@@ -14,6 +14,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+const nothing = {
+  ...{ highestEpoch: 0, fencedEpoch: 0, dataEpoch: 0 },
+  ...{ receiverEnded: null, bootstrapNonce: null },
+};
 const module = new URL('../../agent/disk-state.ts', import.meta.url).href;
 
 /** Runs `code` with `barHost` and `folder` in a process of its own. */
@@ -23,6 +27,23 @@ const inProcess = (code: string): Promise<unknown> =>
     '-e',
     `import { barHost, DiskState } from ${JSON.stringify(module)}; const folder = ${JSON.stringify(folder)}; ${code}`,
   ]);
+
+describe('a host whose data is adopted', () => {
+  it('begins anew: what it saw of another cluster is set aside, the bars too, and bars that come later hold', () => {
+    const state = new DiskState(folder);
+    state.enterEpoch(7);
+    state.bar(7);
+    state.beginAnew('adopt-1');
+    const anew = { ...nothing, bootstrapNonce: 'adopt-1' };
+    expect(state.facts()).toEqual(anew);
+    expect(new DiskState(folder).facts()).toEqual(anew);
+    const [aside = ''] = readdirSync(folder).filter((name) => name.startsWith('barred.before-'));
+    expect(readdirSync(join(folder, aside))).toEqual(['7']);
+    state.bar(2);
+    state.beginAnew('adopt-1');
+    expect(new DiskState(folder).facts().bootstrapNonce).toBe('adopt-1');
+  });
+});
 
 describe("a host's durable facts", () => {
   it('are nothing at first, and what was noted afterwards, in every process', () => {

@@ -7,7 +7,7 @@ import type { HostState } from '../../core/host/host-state.ts';
 import { bootstrapTakeOverMs } from '../../core/host/joining-rules.ts';
 import { sealAfterMs } from '../../core/lease/lease-clock.ts';
 import { asynchronous } from '../../core/model/lease.ts';
-import { aLease, aPrimary, aRecord, aStandby, otherSystem } from '../support/host-states.ts';
+import { aLease, aPrimary, aRecord, aStandby, otherSystem, ownSystem } from '../support/host-states.ts';
 
 const op = { id: 'c1-e1-a1', kind: 'failover', executionArn: null } as const;
 const empty = {
@@ -19,6 +19,21 @@ const empty = {
 const stopped = { kind: 'stopped' } as const;
 const initial = aRecord({ systemIdentifier: null, bootstrap: null, epochs: [], members: ['node2'] });
 const fresh = { lease: null, postgres: stopped, disk: { ...empty, highestEpoch: 0 } } as const;
+
+/** node1 is told to adopt its data; it is empty, or stopped with data of `ownSystem`. */
+const told = { node: 'node1', nonce: 'adopt-1', seq: 1, adopts: ownSystem } as const;
+const adopting = aRecord({ systemIdentifier: null, bootstrap: told, epochs: [], members: [] });
+/** A volume that was part of another cluster. */
+const formerVolume = { bootstrapNonce: null, dataEpoch: 7, highestEpoch: 7, fencedEpoch: 6 } as const;
+const aVolume = (change: Parameters<typeof aPrimary>[0] = {}): HostState =>
+  aPrimary({
+    record: adopting,
+    lease: null,
+    holdStage: 'none',
+    postgres: stopped,
+    disk: formerVolume,
+    ...change,
+  });
 
 const gigabyte = 2 ** 30;
 const someone = { walToReplayBytes: 0, successors: ['node2', 'node3'] } as const;
@@ -80,6 +95,64 @@ const stories: readonly Story[] = [
     'foreign-data',
     'refuse',
     aStandby({ ...fresh, record: initial, disk: { highestEpoch: 0, bootstrapNonce: null } }),
+  ],
+  ['adoption-registration-unread', 'none', aVolume({ registered: 'unknown' })],
+  ['adoption-registered-elsewhere', 'refuse', aVolume({ registered: 'elsewhere' })],
+  ['adoption-without-data', 'refuse', aVolume({ disk: { ...empty, highestEpoch: 0 } })],
+  ['adoption-mismatch', 'refuse', aVolume({ disk: { ...formerVolume, systemIdentifier: otherSystem } })],
+  ['adoption-mismatch', 'refuse', aVolume({ disk: { ...formerVolume, dataDirectory: 'quarantined' } })],
+  [
+    'adoption-while-running',
+    'refuse',
+    aVolume({ postgres: { kind: 'orphaned' }, disk: { ...formerVolume, standbySignal: true } }),
+  ],
+  ['adopt-data', 'adopt-directory', aVolume()],
+  // Its agent was killed between its notes and the record.
+  [
+    'adopt-data',
+    'adopt-directory',
+    aVolume({ disk: { bootstrapNonce: 'adopt-1', dataEpoch: 0, highestEpoch: 0 } }),
+  ],
+  // The record has it: what follows is the first lease, as after initdb.
+  [
+    'first-lease',
+    'create-lease',
+    aVolume({
+      record: { ...adopting, systemIdentifier: ownSystem, members: ['node1'] },
+      disk: { bootstrapNonce: 'adopt-1', dataEpoch: 0, highestEpoch: 0 },
+    }),
+  ],
+  // It was adopted, and the table restored since: that is no order to do it again.
+  [
+    'epoch-regressed',
+    'alert',
+    aVolume({ disk: { bootstrapNonce: 'adopt-1', dataEpoch: 3, highestEpoch: 3 } }),
+  ],
+  // Another node with data of the same system, before and after the adoption.
+  ['unadopted-data', 'refuse', aVolume({ node: 'node2', disk: { dataEpoch: 0, highestEpoch: 0 } })],
+  [
+    'unadopted-data',
+    'refuse',
+    aStandby({ record: aRecord({ bootstrap: told }), postgres: stopped, disk: { dataEpoch: 0 } }),
+  ],
+  // It waits for as long as it takes, and nobody else makes data meanwhile.
+  [
+    'bootstrap-elsewhere',
+    'none',
+    aStandby({
+      ...fresh,
+      record: { ...adopting, members: ['node2'] },
+      bootstrapSilentMs: bootstrapTakeOverMs + 1,
+    }),
+  ],
+  // What was adopted is never set aside for having lost a bootstrap.
+  [
+    'foreign-data',
+    'refuse',
+    aStandby({
+      postgres: stopped,
+      disk: { bootstrapNonce: 'adopt-9', dataEpoch: 0, systemIdentifier: otherSystem },
+    }),
   ],
   ['cluster-full', 'refuse', aStandby({ record: aRecord({ members: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] }) })],
   ['join', 'register', aStandby({ record: aRecord({ members: ['node1'] }), disk: empty, postgres: stopped })],
