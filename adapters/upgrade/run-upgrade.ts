@@ -114,7 +114,7 @@ export async function runUpgrade(
 }
 
 /** What the reports must say before the next step is decided: a host's own word that it has the release. */
-function expectedAfter({ ...step }: UpgradeDecision, wanted: string): (view: UpgradeView) => string | null {
+function expectedAfter(step: UpgradeDecision, wanted: string): (view: UpgradeView) => string | null {
   if (step.kind !== 'upgrade') return () => null;
   const { id } = step.host;
   return ({ record, reports }) => {

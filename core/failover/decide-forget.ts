@@ -31,6 +31,9 @@ interface Refusal {
   readonly reason: string;
 }
 
+/** What EC2 calls a machine that runs or may in a moment. `absent` is not among them: EC2 forgets an instance within hours of its end. */
+const mayRun: readonly string[] = ['running', 'pending', 'stopping', 'shutting-down'];
+
 const refusals: readonly Refusal[] = [
   {
     rule: 'no-such-cluster',
@@ -75,7 +78,7 @@ const refusals: readonly Refusal[] = [
   },
   {
     rule: 'instance-runs',
-    when: ({ instance }) => instance === 'running' || instance === 'pending' || instance === 'stopping',
+    when: ({ instance }) => instance !== null && mayRun.includes(instance),
     reason: 'its machine runs, or may in a moment: stop it first',
   },
 ];

@@ -17,6 +17,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -66,6 +67,7 @@ async function main(root: string): Promise<number> {
     const device = attachVolume(root, work, undo);
     writeFileSync(join(root, 'root', 'user-data'), userData(first.sha256), { mode: 0o700 });
     const cgroup = join(cgroup2(), 'leasehold-trial');
+    undo.push(() => rmdirSync(cgroup));
     const log = openSync(join(work, 'console'), 'a');
     const boot = async (mountAt?: string) => {
       const machine = new Machine(

@@ -16,7 +16,7 @@ const gone: ForgetView = {
 const waited = { ...sync, mode: 'strict', k: 1, names: ['node2'] } as const;
 
 describe('the table', () => {
-  test.each(['terminated', 'stopped', 'shutting-down', 'absent'])('an instance that is %s', (instance) => {
+  test.each(['terminated', 'stopped', 'absent'])('an instance that is %s', (instance) => {
     expect(decideForget({ ...gone, instance })).toEqual({
       ...{ kind: 'forget', rule: `instance-${instance}`, instanceId: 'i-0abc' },
     });
@@ -43,6 +43,7 @@ describe('the table', () => {
     ['instance-runs', { instance: 'running' }],
     ['instance-runs', { instance: 'pending' }],
     ['instance-runs', { instance: 'stopping' }],
+    ['instance-runs', { instance: 'shutting-down' }],
   ])('%s is in the way', (rule, change) => {
     expect(decideForget({ ...gone, ...change })).toMatchObject({ kind: 'refused', rule });
   });
