@@ -52,8 +52,8 @@ export interface MeasureOptions {
   readonly say: (line: string) => void;
 }
 
-/** Copies, checkpoints and just-compiled code of the first seconds are no rest. */
-const settleMs = 20_000;
+/** No rest: copies and checkpoints of the first seconds, and the first minute after anything has changed, in which agents read and report more. */
+const settleMs = 95_000;
 const betweenWritesMs = 5;
 
 export async function measureCluster(options: MeasureOptions): Promise<ClusterUse> {
