@@ -4,7 +4,7 @@
  * with the cluster's secret and rate-limited, so that an outsider can neither wake anybody nor keep them busy.
  *
  * Layout: 4 bytes `lhw1`, 32 bytes HMAC-SHA256 of the rest, then JSON: cluster, node (the sender), boot (random at each start),
- * counter (rises within a boot), reason (for people).
+ * counter (rises within a boot), reason (what changed: nobody reads the lease for what says that it is something else).
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
@@ -18,9 +18,17 @@ export interface WakeUpConfig {
   readonly secret: string;
   readonly cluster: string;
   readonly node: string;
-  /** At once at a datagram, then at most every 2 ms while more of them come. */
+  /** Something changed: at once at a datagram, then at most every 2 ms while more of them come. */
   readonly onWake: () => void;
+  /** The same for datagrams by which lease or record may have changed, after `onWake`. */
+  readonly onBaton: () => void;
 }
+
+/** The lease was written; an epoch was recorded; a proxy reported; an action was claimed or is prepared. */
+export type WakeReason = 'lease' | 'epoch' | 'proxy' | 'action';
+
+/** Of these nobody learns by reading lease and record; the first action that is claimed tells of a new operation. */
+const aside: ReadonlySet<string> = new Set<WakeReason>(['proxy']);
 
 export interface Peer {
   readonly host: string;
@@ -44,7 +52,7 @@ export interface WakeUp {
   /** Replaces the peers; at most 64 are kept. */
   setPeers(peers: readonly Peer[]): void;
   /** Tells all peers; returns before anything is sent, and never throws. */
-  wake(reason?: string): void;
+  wake(reason: WakeReason): void;
   counts(): WakeUpCounts;
   close(): void;
 }
@@ -64,6 +72,7 @@ export async function createWakeUp(config: WakeUpConfig): Promise<WakeUp> {
   const boot = randomBytes(12).toString('base64url');
   const isNew = createReplayFilter();
   const wakeUp = coalesced(config.onWake);
+  const baton = coalesced(config.onBaton);
   let peers: readonly Peer[] = [];
   let counter = 0;
   let closed = false;
@@ -79,6 +88,8 @@ export async function createWakeUp(config: WakeUpConfig): Promise<WakeUp> {
     }
     counts.accepted += 1;
     wakeUp.call();
+    // A reason that is not known is a newer version's: to read too often costs little.
+    if (!aside.has(hint.reason)) baton.call();
   });
 
   return {
@@ -86,11 +97,11 @@ export async function createWakeUp(config: WakeUpConfig): Promise<WakeUp> {
     setPeers(given) {
       peers = given.filter(({ port }) => port > 0 && port < 65_536).slice(0, mostPeers);
     },
-    wake(reason = '') {
+    wake(reason) {
       if (closed) return;
       counter += 1;
       const { cluster, node } = config;
-      const datagram = seal({ cluster, node, boot, counter, reason: reason.slice(0, 40) }, config.secret);
+      const datagram = seal({ cluster, node, boot, counter, reason }, config.secret);
       for (const peer of peers) {
         socket.send(datagram, peer.port, peer.host, (error) => {
           if (error) counts.failed += 1;
@@ -103,6 +114,7 @@ export async function createWakeUp(config: WakeUpConfig): Promise<WakeUp> {
       if (closed) return;
       closed = true;
       wakeUp.stop();
+      baton.stop();
       socket.close();
     },
   };
@@ -154,12 +166,13 @@ function open(datagram: Buffer, secret: string): Hint | null {
 
 function isHint(value: unknown): value is Hint {
   if (typeof value !== 'object' || value === null) return false;
-  const { cluster, node, boot, counter } = value as Record<string, unknown>;
+  const { cluster, node, boot, counter, reason } = value as Record<string, unknown>;
   return (
     typeof cluster === 'string' &&
     typeof node === 'string' &&
     typeof boot === 'string' &&
-    Number.isSafeInteger(counter)
+    Number.isSafeInteger(counter) &&
+    typeof reason === 'string'
   );
 }
 

@@ -5,6 +5,7 @@
  * consistently, before it acts; a late or repeated one changes nothing (invariant O2).
  */
 import type { ClusterStore } from '../adapters/aws/cluster-store.ts';
+import { standsBy } from '../core/lease/stands-by.ts';
 import type { Action, ActionResult, ActionVerb } from '../core/model/operation.ts';
 import type { ControlPlaneClients } from './control-plane-clients.ts';
 import type { Log } from './emit.ts';
@@ -57,7 +58,7 @@ export interface ActionRunnerDeps {
   readonly log: Log;
   /** False while the host carries out something of its own that an action would disturb. */
   readonly mayBegin: () => boolean;
-  /** An action was claimed or finished: others may wait for it. */
+  /** An action was claimed, or is prepared: others may wait for it. For its end the workflow alone does. */
   readonly onProgress: () => void;
 }
 
@@ -69,6 +70,7 @@ interface Run {
 }
 
 const pollMs = 100;
+const calmPollMs = 500;
 const adoptionLimitMs = 2_000;
 /** How long an action waits for what the host does by itself; the operation's own limits are about as long. */
 const orderLimitMs = 10_000;
@@ -119,10 +121,12 @@ export class ActionRunner {
   poke(): void {
     if (this.#closed || !this.#deps.readActions) return;
     if (this.#polling) {
-      this.#pollAgain = true;
+      this.#pollAgain = !this.#expectsNoAction();
       return;
     }
     if (this.#deps.keeper.view().record?.operation == null) return;
+    // A look that is due already is soon enough.
+    if (this.#timer !== null && this.#expectsNoAction()) return;
     void this.#poll();
   }
 
@@ -172,7 +176,8 @@ export class ActionRunner {
   async #poll(): Promise<void> {
     this.#polling = true;
     this.#pollAgain = false;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    clearTimeout(this.#timer ?? undefined);
+    this.#timer = null;
     const operation = this.#deps.keeper.view().record?.operation?.id;
     if (operation !== undefined) {
       await this.#pollOnce(operation).catch((error: unknown) => {
@@ -182,7 +187,18 @@ export class ActionRunner {
     this.#polling = false;
     if (this.#closed || operation === undefined) return;
     if (this.#pollAgain) void this.#poll();
-    else this.#timer = setTimeout(() => this.poke(), pollMs);
+    else this.#timer = setTimeout(() => this.#due(), this.#expectsNoAction() ? calmPollMs : pollMs);
+  }
+
+  #due(): void {
+    this.#timer = null;
+    this.poke();
+  }
+
+  /** It is at work, or others pass the lease on: nothing is ordered from it now, and clients wait for whom its looking would slow down. */
+  #expectsNoAction(): boolean {
+    const { record, watch } = this.#deps.keeper.view();
+    return this.running() !== null || standsBy(watch.lease, record, this.#deps.node);
   }
 
   async #pollOnce(operation: string): Promise<void> {
@@ -347,7 +363,6 @@ export class ActionRunner {
     const finished = await this.#finish(action, result);
     if (finished === 'failed') return false;
     if (finished === 'not-ours') return true;
-    this.#deps.onProgress();
     const token = finished.taskToken;
     return token === null || (await this.#deps.clients.answerTask(token, result)) === 'told';
   }

@@ -14,6 +14,8 @@ export interface EventOutboxDeps {
 /** Kept at once, those that are being written included; more are in the log only. */
 const mostKept = 200;
 const mostAtOnce = 20;
+/** Clients may be waiting for what an event tells of: it is written when they are not. Its time is that at which it happened. */
+const laterMs = 300;
 const writeTimeoutMs = 2_000;
 /** Between attempts with the oldest event while DynamoDB is away. */
 const retryMs = [500, 1_000, 2_000, 5_000] as const;
@@ -30,6 +32,7 @@ export class EventOutbox {
   #writing = 0;
   #failures = 0;
   #timer: NodeJS.Timeout | null = null;
+  #later: NodeJS.Timeout | null = null;
 
   constructor(deps: EventOutboxDeps) {
     this.#deps = deps;
@@ -42,7 +45,10 @@ export class EventOutbox {
     }
     this.#added += 1;
     this.#kept.push({ order: this.#added, event });
-    this.#pump();
+    this.#later ??= setTimeout(() => {
+      this.#later = null;
+      this.#pump();
+    }, laterMs).unref();
   }
 
   #pump(): void {

@@ -152,11 +152,13 @@ export class LeaseKeeper {
   /** A wake-up datagram came, or somebody needs to know now. Coalesced: at most one read is in flight. */
   readNow(): void {
     if (this.#closed) return;
-    if (this.#reading) {
-      this.#readAgain = true;
-      return;
-    }
-    void this.#read();
+    if (this.#reading) this.#readAgain = true;
+    else void this.#read();
+  }
+
+  /** The same within `ms`, for news that can wait. */
+  readIn(ms: number): void {
+    this.#reads.within(ms);
   }
 
   /** Reads lease and record now and returns when they have been read; false when the store did not answer. */

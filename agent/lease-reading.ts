@@ -40,6 +40,8 @@ export class LeaseReading {
   #readAtMs = Number.NEGATIVE_INFINITY;
   #consistentUntilMs = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
+  /** Armed by a wake-up that can wait. */
+  #hinted: NodeJS.Timeout | null = null;
   #timedOut = true;
   /** Something else than the timer made the read that is under way. */
   #woken = false;
@@ -55,8 +57,14 @@ export class LeaseReading {
     return age >= heartbeatMs * (isHolder ? holderReadsEveryBeats : watcherReadsWithinBeats);
   }
 
+  /** For news that can wait: a read after so long, unless one begins before. */
+  within(ms: number): void {
+    this.#hinted ??= setTimeout(() => this.#deps.readNow(), ms);
+  }
+
   begins(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.stop();
+    this.#hinted = null;
     this.#woken = !this.#timedOut;
     this.#timedOut = false;
   }
@@ -86,7 +94,7 @@ export class LeaseReading {
   }
 
   stop(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const timer of [this.#timer, this.#hinted]) clearTimeout(timer ?? undefined);
   }
 
   #readByItself(): void {

@@ -14,6 +14,7 @@ import { uptimeMs } from '../adapters/clock.ts';
 import { isProcessAlive } from '../adapters/process.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
 import { renderMetrics } from '../core/host/metrics.ts';
+import { standsBy } from '../core/lease/stands-by.ts';
 import type { DatabaseHostConfig } from '../core/model/host-config.ts';
 import type { Lease } from '../core/model/lease.ts';
 import type { NodeReport } from '../core/model/node-report.ts';
@@ -63,6 +64,8 @@ const tickMs = 250;
 /** A round each so many ticks, whatever happens. */
 const roundTicks = 2;
 const settleMs = 5_000;
+/** How much later a node reads the lease that only stands by while others pass it on. */
+const standByMs = 100;
 
 export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
   for (const path of [controlFilePath(config), guardLogPath(config), dataDirectory(config)]) {
@@ -194,12 +197,15 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
   const watchdog = new Watchdog({ path: config.watchdog, mark: watchdogMarkPath(config), log });
   const wakeSignal = new WakeSignal();
   const { host: address, wakePort, secrets } = config;
-  const onWake = () => {
-    wakeSignal.fire();
-    keeper.readNow();
+  const onWake = () => wakeSignal.fire();
+  const onBaton = () => {
+    const { record, watch } = keeper.view();
+    // Who passes the lease on, and clients with them, come first.
+    if (standsBy(watch.lease, record, node)) keeper.readIn(standByMs);
+    else keeper.readNow();
   };
   const channel = { host: address, port: wakePort, secret: secrets.cluster, cluster, node };
-  const wakeUp = await createWakeUp({ ...channel, onWake });
+  const wakeUp = await createWakeUp({ ...channel, onWake, onBaton });
   let lapsing = 0;
   const keeper: LeaseKeeper = new LeaseKeeper({
     store,
@@ -250,6 +256,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     nodesEveryMs: () => directory.everyMs(keeper.view().record?.operation != null),
     reportSoon: () => host.reconcile(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
+    clientsWait: (wait) => host.clientsWait(wait),
     restPort: () => restPort,
     certificates,
     nextWake: (timeoutMs) => wakeSignal.next(timeoutMs),

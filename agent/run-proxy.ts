@@ -50,7 +50,8 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     secret: config.secrets.cluster,
     cluster: config.cluster,
     node: config.node,
-    onWake: () => keeper.readNow(),
+    onWake: () => undefined,
+    onBaton: () => keeper.readNow(),
   });
   let restPort = config.restPort;
   const keeper: LeaseKeeper = new LeaseKeeper({

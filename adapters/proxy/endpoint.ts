@@ -83,6 +83,8 @@ export class ProxyEndpoint {
   #held = false;
   #canary: Canary | null;
   #expiry: NodeJS.Timeout | undefined;
+  /** The last write of what is remembered. */
+  #saved: Promise<void> = Promise.resolve();
   /** Commands run one after the other: a cut that overtakes a routeTo must not be undone by it. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -151,17 +153,23 @@ export class ProxyEndpoint {
       }
       this.#paused = result.kind === 'paused';
       if (!this.#paused) clearTimeout(this.#expiry);
+      else void this.#inTurn(() => this.#haproxy.prepare());
       return result;
     });
   }
 
-  /** Lets clients through, to whatever the route is. Only after the primary was seen to take writes. */
+  /**
+   * Lets clients through, to whatever the route is. Only after the primary was seen to take writes. Resolves when the route is on
+   * disk too, for which clients do not wait.
+   */
   resume(): Promise<ResumeResult> {
     return this.#inTurn(async () => {
       clearTimeout(this.#expiry);
       this.#held = false;
       this.#paused = false;
-      return this.#pgbouncer.resume();
+      const resumed = await this.#pgbouncer.resume();
+      await this.#whenSaved();
+      return resumed;
     });
   }
 
@@ -171,8 +179,12 @@ export class ProxyEndpoint {
       const { newestEpoch } = this.#remembered;
       if (route.epoch < newestEpoch) return { kind: 'stale-epoch', newest: newestEpoch };
       const result = await this.#haproxy.routeTo(route);
-      if (result.kind === 'done') await this.#letGo();
-      if (result.kind === 'done') await this.#remember({ newestEpoch: route.epoch, route });
+      if (result.kind === 'done') {
+        this.#remember({ newestEpoch: route.epoch, route });
+        await this.#letGo();
+        // A paused endpoint is resumed next, which waits for the file.
+        if (!this.#paused) await this.#whenSaved();
+      }
       return result;
     });
   }
@@ -188,7 +200,8 @@ export class ProxyEndpoint {
       const result = await this.#haproxy.routeTo(null);
       await held;
       const newest = Math.max(this.#remembered.newestEpoch, newestEpoch ?? 0);
-      await this.#remember({ newestEpoch: newest, route: null });
+      this.#remember({ newestEpoch: newest, route: null });
+      await this.#whenSaved();
       return result;
     });
   }
@@ -322,16 +335,24 @@ export class ProxyEndpoint {
     this.#options.onPauseExpired?.();
   }
 
-  async #remember(remembered: Remembered): Promise<void> {
+  /** Throws, once, when what is remembered could not be written. */
+  async #whenSaved(): Promise<void> {
+    const saved = this.#saved;
+    this.#saved = Promise.resolve();
+    await saved;
+  }
+
+  /** Counts at once; `#whenSaved` tells when it is on disk. */
+  #remember(remembered: Remembered): void {
     const { newestEpoch, route } = this.#remembered;
     const same =
       newestEpoch === remembered.newestEpoch && JSON.stringify(route) === JSON.stringify(remembered.route);
     this.#remembered = remembered;
-    if (!same)
-      await writeWhole(routeFile(this.#options.folder), `${JSON.stringify(remembered)}\n`, {
-        mode: 0o600,
-        owner: null,
-      });
+    if (same) return;
+    const path = routeFile(this.#options.folder);
+    const write = () => writeWhole(path, `${JSON.stringify(remembered)}\n`, { mode: 0o600, owner: null });
+    this.#saved = this.#saved.then(write, write);
+    this.#saved.catch(() => undefined);
   }
 }
 

@@ -21,6 +21,12 @@ export interface ServerState {
   readonly up: boolean;
 }
 
+/** Of both backends, as of one moment. */
+export interface ServersSeen {
+  readonly kind: 'servers';
+  readonly all: readonly ServerState[];
+}
+
 export interface SessionState {
   /** What `shutdown session` takes. */
   readonly id: string;

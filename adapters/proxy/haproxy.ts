@@ -17,7 +17,7 @@ import {
   renderHaproxyConfig,
   serverArguments,
 } from './haproxy-config.ts';
-import type { RuntimeAnswer, ServerState, SessionState } from './haproxy-runtime.ts';
+import type { RuntimeAnswer, ServerState, ServersSeen, SessionState } from './haproxy-runtime.ts';
 import { parseConnectionCounts, parseServersState, parseSessions, runCommands } from './haproxy-runtime.ts';
 import type { KeptProcess } from './kept-process.ts';
 import {
@@ -83,6 +83,8 @@ export class Haproxy {
   /** Ends the second sweep of connections when the object is let go. */
   readonly #letGo = new AbortController();
   readonly adopted: boolean;
+  /** What `prepare` saw, until the next command. */
+  #seen: ServersSeen | null = null;
 
   private constructor(options: HaproxyOptions, kept: KeptProcess, adopted: boolean) {
     this.#options = options;
@@ -148,7 +150,7 @@ export class Haproxy {
    * are ended by the time this resolves; those that are still being made are dispatched anew by HAProxy itself.
    */
   async routeTo(node: NodeAddress | null): Promise<HaproxyResult> {
-    const servers = await this.#servers();
+    const servers = this.#seen ?? (await this.#servers());
     if (servers.kind !== 'servers') return servers;
     if (node !== null) {
       const added = await this.#ensureNode('primary', node, servers.all);
@@ -172,6 +174,12 @@ export class Haproxy {
     // In a planned change nobody is connected any more, and looking for him among thousands of sessions would take milliseconds.
     const busy = parseConnectionCounts(answer.answers.join('\n'));
     return this.#endConnections(left.map(({ server }) => server).filter((name) => busy.get(name) !== 0));
+  }
+
+  /** Looks now at what the next `routeTo` would have to look at while clients wait. */
+  async prepare(): Promise<void> {
+    const servers = await this.#servers();
+    this.#seen = servers.kind === 'servers' ? servers : null;
   }
 
   /** Gives readers these standbys, and no other. Their health checks may take one out for a time. */
@@ -285,13 +293,12 @@ export class Haproxy {
   }
 
   #run(commands: readonly string[]): Promise<RuntimeAnswer> {
+    this.#seen = null;
     if (commands.length === 0) return Promise.resolve({ kind: 'answered', answers: [] });
     return runCommands(this.#socket, commands, commandTimeoutMs);
   }
 
-  async #servers(): Promise<
-    { kind: 'servers'; all: ServerState[] } | { kind: 'unreachable'; detail: string }
-  > {
+  async #servers(): Promise<ServersSeen | { kind: 'unreachable'; detail: string }> {
     const answer = await this.#run(backends.map((backend) => `show servers state ${backend}`));
     if (answer.kind === 'unreachable') return answer;
     return { kind: 'servers', all: answer.answers.flatMap(parseServersState) };
@@ -351,11 +358,8 @@ export class Haproxy {
   }
 
   async #sweepLater(servers: readonly string[]): Promise<void> {
-    try {
-      await sleep(3 * reconnectMs, undefined, { signal: this.#letGo.signal, ref: false });
-    } catch {
-      return;
-    }
+    const lets = sleep(3 * reconnectMs, true, { signal: this.#letGo.signal, ref: false });
+    if (!(await lets.catch(() => false))) return;
     const now = await this.#servers();
     if (now.kind !== 'servers') return;
     const out = now.all.filter(

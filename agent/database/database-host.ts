@@ -26,9 +26,9 @@ import { servingState } from './serving-state.ts';
 import { dropKept, judge, upstreamOf } from './standby-work.ts';
 
 const tendSlotsEveryMs = 5_000;
-const roundDuringBatonMs = 400;
-/** A primary that has run this long since its last restart in place is well again. */
-const wellAfterMs = 30_000;
+/** Clients wait for a fraction of it; a hand-over that hangs must not keep this host from looking. */
+const roundDuringBatonMs = { armed: 400, clientsWait: 2_000 } as const;
+const wellAfterMs = 30_000; // A primary that has run this long since its last restart in place is well again.
 /** The loop must come round at least this often for `/liveness`. */
 const livenessMs = 10_000;
 
@@ -95,7 +95,8 @@ export class DatabaseHost {
       this.#again = true;
       return;
     }
-    if (this.#passesBaton() && this.#context.now() - this.#roundMs < roundDuringBatonMs) return;
+    const restMs = roundDuringBatonMs[this.#clientsWait ? 'clientsWait' : 'armed'];
+    if (this.#passesBaton() && this.#context.now() - this.#roundMs < restMs) return;
     this.#working = true;
     this.#roundDone = this.#round()
       .catch((error: unknown) => this.#context.log('error', 'round failed', { error: errorText(error) }))
@@ -160,6 +161,11 @@ export class DatabaseHost {
   }
 
   #handingOver = false;
+  #clientsWait = false;
+
+  clientsWait(wait: boolean): void {
+    this.#clientsWait = wait;
+  }
 
   setHandingOver(handingOver: boolean): void {
     this.#handingOver = handingOver;

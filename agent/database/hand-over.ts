@@ -45,8 +45,10 @@ export async function stopAndRelease(
       'not-serving',
       'PostgreSQL does not answer as a primary: it may be recovering from a crash',
     );
+  const postmaster = await context.server.node.findPostmaster();
   const announced = await writeFresh(context, (seen) => announce(seen, writer, action.operation, target));
   if (announced.kind !== 'done') return failed('not-announced', announced.kind);
+  context.clientsWait(true);
   const announcedMs = context.now();
   const paused = await proxiesPaused(context, action);
   if (paused !== null) {
@@ -55,7 +57,6 @@ export async function stopAndRelease(
   }
   run.say(`proxies paused after ${Math.round(context.now() - announcedMs)} ms`);
   context.setHandingOver(true);
-  const postmaster = await context.server.node.findPostmaster();
   const stopped = await context.server.node.stopFast(stopLimitMs);
   if (stopped.kind !== 'stopped' || !stopped.cleanShutdown || stopped.as !== 'primary') {
     // Not clean: what was acknowledged may not be elsewhere. The lease stays, and the agent restarts PostgreSQL in place.
@@ -64,7 +65,7 @@ export async function stopAndRelease(
     return failed('not-stopped', `no clean shutdown within ${stopLimitMs} ms: ${stopped.kind}`);
   }
   run.say(
-    `pg_ctl stop: clean shutdown, checkpoint at ${formatLsn(stopped.checkpointLsn)}, ${Math.round(stopped.ms)} ms`,
+    `SIGINT, as pg_ctl stop sends it: clean shutdown, checkpoint at ${formatLsn(stopped.checkpointLsn)}, ${Math.round(stopped.ms)} ms`,
   );
   context.server.nowShutDown(postmaster);
   const given = await writeFresh(context, (seen) =>
@@ -75,6 +76,7 @@ export async function stopAndRelease(
     }),
   );
   context.setHandingOver(false);
+  context.clientsWait(false);
   if (given.kind !== 'done') return failed('not-released', given.kind);
   context.emit('lease_released', `to ${target} at ${formatLsn(stopped.checkpointLsn)}`, {
     epoch: lease.epoch,
@@ -98,6 +100,7 @@ function isOpen(context: HostContext, epoch: number): boolean {
 
 async function callOff(context: HostContext): Promise<void> {
   context.setHandingOver(false);
+  context.clientsWait(false);
   await writeFresh(context, (seen) => withdraw(seen, context.writer));
 }
 

@@ -52,5 +52,7 @@ export interface HostContext {
   /** Whom to trust where TLS is required, and whether this host has had its first certificate. */
   readonly certificates: Pick<CertificateKeeper, 'trusted' | 'isMissing'>;
   /** Resolves at the next wake-up datagram, or after `timeoutMs`. */
+  /** From now on, or no longer, clients wait for what this host is doing: its rounds do not compete with it. */
+  readonly clientsWait: (wait: boolean) => void;
   readonly nextWake: (timeoutMs: number) => Promise<void>;
 }

@@ -129,6 +129,7 @@ async function orderPromotion(
   if (back !== null) return `held back from promoting: ${back.rule}`;
   const ordered = await server.node.promote();
   if (ordered.kind === 'failed') return ordered.reason;
+  say('pg_promote(), as pg_ctl promote orders it');
   context.log('info', 'promotion ordered', { epoch: lease.epoch });
   return null;
 }

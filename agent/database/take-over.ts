@@ -15,6 +15,8 @@ import { awaitsPrepared, promptProofMs } from './synchronous-names.ts';
 import { writeFresh } from './write-fresh.ts';
 
 const betweenPreparationsMs = 250;
+/** How long at most the end of a promotion waits for the proxies. */
+const letInMs = 150;
 
 /** The hand-over's second half: wait for the lease to be free for this node, take it, promote. */
 export async function acquireAndPromote(
@@ -35,7 +37,7 @@ export async function acquireAndPromote(
         'promotion-expected',
       );
   await server.node.expectPromotion(true);
-  const outcome = await takeOver(context, action, run);
+  const outcome = await takeOver(context, action, run).finally(() => context.clientsWait(false));
   void server.node.expectPromotion(false).then(() => {
     if (entry !== null) journal.closeSoon(entry, outcome.ok ? 'done' : outcome.error);
   });
@@ -83,6 +85,7 @@ async function takeOver(context: HostContext, action: Action, run: ActionContext
       neverPromoted: !tookIt(context, action),
     });
   }
+  context.clientsWait(true);
   // Where the old primary stopped: whoever gets the lease next must have replayed past it too.
   let releasedAt = keeper.view().watch.lease?.releasedAtLsn ?? null;
   if (mine()) releasedAt = await releasedBefore(context, action);
@@ -92,6 +95,8 @@ async function takeOver(context: HostContext, action: Action, run: ActionContext
   }
   const promoted = await promoteUnderLease(context, run.say);
   if (promoted.kind === 'failed') return await giveBack(context, action, run, promoted.reason, releasedAt);
+  // A proxy says so when it has let clients in. What this action's end sets in motion would compete with that.
+  await context.nextWake(letInMs);
   const epoch = keeper.view().watch.lease?.epoch ?? 0;
   context.emit('primary_promoted', `timeline ${promoted.timeline}`, { epoch, operation: action.operation });
   context.reportSoon();

@@ -168,6 +168,8 @@ export class ProxyHost {
     const decision = decideProxy(this.#state());
     this.#detail = decision.reason;
     await this.#act(decision.order, decision.rule);
+    // The pause was reported, and for as long as clients wait nothing else is worth the time of the hosts that they wait for.
+    if (decision.order.kind === 'none' && this.#paused && this.#pausedFor !== null) return;
     await this.#report();
     await this.#readNodes(this.#directoryEveryMs());
     await this.#setReplicas();

@@ -133,6 +133,8 @@ function stage(scene: Scene) {
     log: () => undefined,
     emit: (kind: string) => did.push(kind),
     reportSoon: () => undefined,
+    nextWake: async () => undefined,
+    clientsWait: () => undefined,
     server,
   } as unknown as HostContext;
   return { context, server, did, lease: () => lease, record: () => record };

@@ -22,10 +22,12 @@ interface Bench {
   /** What the loop finds; left out: a host that knows nothing that a report needs. */
   readonly state?: HostState;
   readonly start?: () => void;
+  /** The verb of the action that is under way. */
+  readonly running?: 'acquire-and-promote' | 'follow' | null;
 }
 
 /** A host whose look at PostgreSQL ends when it is told to; `begun` are the messages of its log, `clock.ms` is its time. */
-function bench({ state, start = () => undefined }: Bench = {}) {
+function bench({ state, start = () => undefined, running = null }: Bench = {}) {
   const begun: string[] = [];
   const looks: ((look: Look) => void)[] = [];
   const clock = { ms: 0 };
@@ -71,7 +73,7 @@ function bench({ state, start = () => undefined }: Bench = {}) {
     reportSoon: () => undefined,
     log: (_level: string, message: string) => begun.push(message),
   };
-  const runner = { running: () => null, poke: () => undefined };
+  const runner = { running: () => running, poke: () => undefined };
   const host = new DatabaseHost(context as unknown as OrderContext, runner as unknown as ActionRunner);
   return { host, begun, looks, clock };
 }
@@ -125,4 +127,39 @@ it('lets an order that failed wait before the same one is carried out again, and
   host.reconcile();
   await round(3);
   expect(starts).toBe(2);
+});
+
+it('does not look around while clients wait for its hand-over, but when that hangs', async () => {
+  const { host, looks, clock } = bench({ running: 'acquire-and-promote' });
+  const later = async (ms: number) => {
+    clock.ms += ms;
+    host.reconcile();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    for (const end of looks.splice(0)) {
+      end(stopped);
+      await host.settled();
+      return 1;
+    }
+    return 0;
+  };
+  host.begin();
+  expect(await later(400)).toBe(1);
+  expect(await later(400)).toBe(1);
+  host.clientsWait(true);
+  expect(await later(1_900)).toBe(0);
+  expect(await later(100)).toBe(1);
+  host.clientsWait(false);
+  expect(await later(400)).toBe(1);
+});
+
+it('goes on looking around in the middle of any other action, whoever waits', async () => {
+  const { host, looks, clock } = bench({ running: 'follow' });
+  host.clientsWait(true);
+  host.begin();
+  await expect.poll(() => looks).toHaveLength(1);
+  looks[0]?.(stopped);
+  await host.settled();
+  clock.ms += 1;
+  host.reconcile();
+  await expect.poll(() => looks).toHaveLength(2);
 });

@@ -49,11 +49,15 @@ const event = (n: number): ClusterEvent => ({
 });
 
 describe('the outbox', () => {
-  it('writes at once what can be written', async () => {
+  it('writes a moment later, in order, when no client waits for the host any more', async () => {
     const made = bench();
     made.outbox.add(event(1));
-    await vi.advanceTimersByTimeAsync(0);
-    expect(made.written()).toEqual([event(1)]);
+    await vi.advanceTimersByTimeAsync(200);
+    made.outbox.add(event(2));
+    expect(made.calls()).toBe(0);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(made.written()).toEqual([event(1), event(2)]);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it.each(['unreachable', 'throttled', 'denied'] as const)(

@@ -132,6 +132,7 @@ async function targetOf(mode: Mode, failures: number, { tookMs = 0, lease = aLea
         return left >= 0 ? 'a checkpoint takes too long' : { method: 'any', k: 1, names: ['node1'] };
       },
     },
+    clientsWait: () => undefined,
     journal: { tryBegin: async () => null },
     server: {
       last: () => ({ observation: { timeline: 1_000 } }),

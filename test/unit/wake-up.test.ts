@@ -11,10 +11,14 @@ const open: WakeUp[] = [];
 async function agent(
   node: string,
   changes: Partial<WakeUpConfig> = {},
-): Promise<{ wakeUp: WakeUp; woken: () => number }> {
+): Promise<{ wakeUp: WakeUp; woken: () => number; read: () => number }> {
   let woken = 0;
+  let read = 0;
   const onWake = (): void => {
     woken += 1;
+  };
+  const onBaton = (): void => {
+    read += 1;
   };
   const wakeUp = await createWakeUp({
     host,
@@ -23,10 +27,11 @@ async function agent(
     cluster: 'main',
     node,
     onWake,
+    onBaton,
     ...changes,
   });
   open.push(wakeUp);
-  return { wakeUp, woken: () => woken };
+  return { wakeUp, woken: () => woken, read: () => read };
 }
 
 async function inject(port: number, datagrams: readonly Buffer[]): Promise<void> {
@@ -70,10 +75,25 @@ test('peers that are replaced, or do not listen yet, are not told', async () => 
     { host, port: three.wakeUp.port },
     { host, port: 0 },
   ]);
-  one.wakeUp.wake();
+  one.wakeUp.wake('epoch');
   await vi.waitFor(() => expect(three.woken()).toBe(1));
   expect(two.woken()).toBe(0);
   expect(one.wakeUp.counts().sent).toBe(1);
+});
+
+test('the lease is read for what may have changed it, and not for what a proxy reports', async () => {
+  const [one, two] = [await agent('node1'), await agent('node2')];
+  one.wakeUp.setPeers([{ host, port: two.wakeUp.port }]);
+  for (const reason of ['proxy', 'lease', 'proxy', 'epoch', 'action'] as const) {
+    const before = two.woken();
+    one.wakeUp.wake(reason);
+    await vi.waitFor(() => expect(two.woken()).toBe(before + 1));
+    await delay(10);
+  }
+  expect(two.read()).toBe(3);
+  // Of a version that is not known here: read to be sure.
+  await inject(two.wakeUp.port, [forge(hint({ reason: 'moon' }))]);
+  await vi.waitFor(() => expect(two.read()).toBe(4));
 });
 
 test.each([
@@ -140,7 +160,7 @@ test('is silent when closed, and closes twice', async () => {
   one.wakeUp.setPeers([{ host, port: two.wakeUp.port }]);
   one.wakeUp.close();
   one.wakeUp.close();
-  one.wakeUp.wake();
+  one.wakeUp.wake('lease');
   await delay(20);
   expect(two.wakeUp.counts().accepted).toBe(0);
 });
