@@ -35,7 +35,7 @@ export async function runDoctor(
       aws,
       clusterSecret: clusterSecretOf(config),
       status,
-      awsTimeMs: async () => await dateOf(client.endpoint),
+      awsTimeMs: async () => await dateOf(await client.endpoint()),
       nowMs: Date.now,
     }),
   ]);
