@@ -9,13 +9,14 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import type { SharedSecret } from './peer/shared-secret.ts';
 
 export interface WakeUpConfig {
   /** The address to listen on. */
   readonly host: string;
   /** 0 asks the kernel for a free one. */
   readonly port: number;
-  readonly secret: string;
+  readonly secret: SharedSecret;
   readonly cluster: string;
   readonly node: string;
   /** Something changed: at once at a datagram, then at most every 2 ms while more of them come. */
@@ -81,7 +82,7 @@ export async function createWakeUp(config: WakeUpConfig): Promise<WakeUp> {
     counts.failed += 1;
   });
   socket.on('message', (datagram) => {
-    const hint = open(datagram, config.secret);
+    const hint = openByAny(datagram, config.secret.accept());
     if (hint === null || hint.cluster !== config.cluster || hint.node === config.node || !isNew(hint)) {
       counts.ignored += 1;
       return;
@@ -101,7 +102,7 @@ export async function createWakeUp(config: WakeUpConfig): Promise<WakeUp> {
       if (closed) return;
       counter += 1;
       const { cluster, node } = config;
-      const datagram = seal({ cluster, node, boot, counter, reason }, config.secret);
+      const datagram = seal({ cluster, node, boot, counter, reason }, config.secret.sign());
       for (const peer of peers) {
         socket.send(datagram, peer.port, peer.host, (error) => {
           if (error) counts.failed += 1;
@@ -147,6 +148,14 @@ function macOf(body: Buffer, secret: string): Buffer {
 function seal(hint: Hint, secret: string): Buffer {
   const body = Buffer.from(JSON.stringify(hint));
   return Buffer.concat([magic, macOf(body, secret), body]);
+}
+
+function openByAny(datagram: Buffer, secrets: readonly string[]): Hint | null {
+  for (const secret of secrets) {
+    const hint = open(datagram, secret);
+    if (hint !== null) return hint;
+  }
+  return null;
 }
 
 /** Null for anything but an authentic datagram; nothing is parsed before it is authenticated. */

@@ -9,6 +9,8 @@ export const watchdogMarkPath = (config: HostConfig): string => join(config.fold
 export const guardLogPath = (config: HostConfig): string => join(config.folder, 'log', 'guard.log');
 export const postgresLogPath = (config: HostConfig): string => join(config.folder, 'log', 'postgres.log');
 export const stateFolder = (config: HostConfig): string => join(config.folder, 'state');
+/** What rotations brought: `secret-book.ts`. */
+export const secretBookPath = (config: HostConfig): string => join(config.folder, 'state', 'secrets.json');
 export const dataDirectory = (config: HostConfig): string => join(config.folder, 'data', 'pgdata');
 export const socketFolder = (config: HostConfig): string => join(config.folder, 'data', 's');
 export const proxyFolder = (config: HostConfig): string => join(config.folder, 'proxy');

@@ -4,6 +4,7 @@
  */
 import { createPeerClient, type PeerClient } from '../adapters/peer/peer-client.ts';
 import { createPeerServer, type PeerServer } from '../adapters/peer/peer-server.ts';
+import type { SharedSecret } from '../adapters/peer/shared-secret.ts';
 import type { FailsafeAnswer, FailsafeAsk } from '../core/lease/failsafe.ts';
 import type { NodeId } from '../core/model/lease.ts';
 import type { NodeReport } from '../core/model/node-report.ts';
@@ -18,8 +19,8 @@ export interface PeerLinkDeps {
   readonly config: {
     readonly cluster: string;
     readonly node: NodeId;
-    readonly secrets: { readonly cluster: string };
   };
+  readonly secret: SharedSecret;
   readonly now: () => number;
   readonly answerFailsafe: (ask: FailsafeAsk) => FailsafeAnswer;
   /** Null: no such action for this node. */
@@ -38,10 +39,11 @@ export interface PeerLink extends PeerServer {
 }
 
 export function createPeerLink(deps: PeerLinkDeps): PeerLink {
-  const { cluster, node, secrets } = deps.config;
-  const client = createPeerClient({ secret: secrets.cluster, cluster, from: node });
+  const { cluster, node } = deps.config;
+  const { secret } = deps;
+  const client = createPeerClient({ secret, cluster, from: node });
   const server = createPeerServer({
-    secret: secrets.cluster,
+    secret,
     cluster,
     node,
     now: deps.now,

@@ -10,11 +10,13 @@ import { dirname, join } from 'node:path';
 import { createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
+import { versionReader } from '../adapters/aws/secrets.ts';
 import { uptimeMs } from '../adapters/clock.ts';
 import { isProcessAlive } from '../adapters/process.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
 import { renderMetrics } from '../core/host/metrics.ts';
 import { standsBy } from '../core/lease/stands-by.ts';
+import { isLogin, secretKinds } from '../core/model/cluster-secrets.ts';
 import type { DatabaseHostConfig } from '../core/model/host-config.ts';
 import type { Lease } from '../core/model/lease.ts';
 import type { NodeReport } from '../core/model/node-report.ts';
@@ -33,6 +35,7 @@ import { metricsOf } from './database/metrics-of.ts';
 import type { OrderContext } from './database/orders.ts';
 import { postgresFor } from './database/postgres-for.ts';
 import { resumeJournal } from './database/resume-journal.ts';
+import { isLoginInUse, prepareSecret } from './database/rotate-login.ts';
 import { Server } from './database/server.ts';
 import { SynchronousNames } from './database/synchronous-names.ts';
 import { DiskState } from './disk-state.ts';
@@ -47,12 +50,15 @@ import {
   dataDirectory,
   guardFifoPath,
   guardLogPath,
+  secretBookPath,
   stateFolder,
   watchdogMarkPath,
 } from './paths.ts';
 import type { PeerLink } from './peer-link.ts';
 import { readRelease } from './release.ts';
 import { startRestServer } from './rest-server.ts';
+import { SecretBook } from './secret-book.ts';
+import { SecretRotation } from './secret-rotation.ts';
 import { tellServiceManager } from './service-manager.ts';
 import { WakeSignal } from './wake-signal.ts';
 import { Watchdog } from './watchdog.ts';
@@ -67,11 +73,16 @@ const settleMs = 5_000;
 /** How much later a node reads the lease that only stands by while others pass it on. */
 const standByMs = 100;
 
-export async function runDatabase(config: DatabaseHostConfig): Promise<number> {
+export async function runDatabase(installed: DatabaseHostConfig): Promise<number> {
+  const book = new SecretBook(secretBookPath(installed), installed.secrets);
+  return await runWith({ ...installed, secrets: book.secrets }, book);
+}
+
+async function runWith(config: DatabaseHostConfig, book: SecretBook): Promise<number> {
   for (const path of [controlFilePath(config), guardLogPath(config), dataDirectory(config)]) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   }
-  const agent = await assemble(config);
+  const agent = await assemble(config, book);
   const { context, guard, host, runner } = agent;
   const { keeper, wakeUp, log, server } = context;
   // The lock on the host's folder first: a second agent must not touch what the first one guards.
@@ -130,6 +141,7 @@ interface Agent {
   readonly health: HealthWatch;
   readonly peers: PeerLink;
   readonly certificates: CertificateKeeper;
+  readonly rotation: SecretRotation;
   readonly listensOn: (restPort: number) => void;
 }
 
@@ -146,7 +158,7 @@ async function ensureGuard({ context, guard }: Agent): Promise<void> {
   }
 }
 
-function startTimers({ context, guard, host, health, certificates }: Agent): () => void {
+function startTimers({ context, guard, host, health, certificates, rotation }: Agent): () => void {
   const { keeper, log, server } = context;
   const { node } = server;
   let closely: NodeJS.Timeout | undefined;
@@ -172,6 +184,7 @@ function startTimers({ context, guard, host, health, certificates }: Agent): () 
       );
     }
     host.reconcile();
+    void rotation.look();
   }, tickMs);
   const stopCertificates = certificates.start();
   return () => {
@@ -182,29 +195,22 @@ function startTimers({ context, guard, host, health, certificates }: Agent): () 
   };
 }
 
-async function assemble(config: DatabaseHostConfig): Promise<Agent> {
+async function assemble(config: DatabaseHostConfig, book: SecretBook): Promise<Agent> {
   const log = createLog({ cluster: config.cluster, node: config.node });
   const writer = { node: config.node, incarnation: randomUUID() };
-  const { region, tableName, cluster, node, stateMachineArn } = config;
+  const { region, tableName, cluster, node, stateMachineArn, host: address, wakePort } = config;
   const table = { client: createDynamoClient({ region }), tableName, cluster };
   const store = createClusterStore(table);
   const clients = createControlPlaneClients({ aws: createAwsClients({ region }), stateMachineArn, log });
   const transcript = new CommandTranscript(log);
   const tls = () => keeper.view().record?.spec.tls ?? null;
-  const required = () => tls()?.mode === 'required';
-  const server = new Server(postgresFor(config, (report) => transcript.add(report), required));
+  const server = serverFor(config, book, transcript, () => tls()?.mode === 'required');
   const guard = guardFor(config);
   const watchdog = new Watchdog({ path: config.watchdog, mark: watchdogMarkPath(config), log });
   const wakeSignal = new WakeSignal();
-  const { host: address, wakePort, secrets } = config;
   const onWake = () => wakeSignal.fire();
-  const onBaton = () => {
-    const { record, watch } = keeper.view();
-    // Who passes the lease on, and clients with them, come first.
-    if (standsBy(watch.lease, record, node)) keeper.readIn(standByMs);
-    else keeper.readNow();
-  };
-  const channel = { host: address, port: wakePort, secret: secrets.cluster, cluster, node };
+  const onBaton = () => readAfterWake(keeper, node);
+  const channel = { host: address, port: wakePort, secret: book.shared, cluster, node };
   const wakeUp = await createWakeUp({ ...channel, onWake, onBaton });
   let lapsing = 0;
   const keeper: LeaseKeeper = new LeaseKeeper({
@@ -255,6 +261,7 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     directoryRead: () => directory.hasRead(),
     nodesEveryMs: () => directory.everyMs(keeper.view().record?.operation != null),
     reportSoon: () => host.reconcile(),
+    secretUse: () => rotation.report(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
     clientsWait: (wait) => host.clientsWait(wait),
     restPort: () => restPort,
@@ -276,11 +283,45 @@ async function assemble(config: DatabaseHostConfig): Promise<Agent> {
     onProgress: () => wakeUp.wake('action'),
   });
   const host: DatabaseHost = new DatabaseHost(context, runner);
-  const peers = peerLinkOf({ config, keeper, runner, directory });
+  const rotation = rotationOf(context, book);
+  const peers = peerLinkOf({ config, keeper, runner, directory, secret: book.shared });
   const listensOn = (port: number): void => {
     restPort = port;
   };
-  return { context, guard, watchdog, host, runner, health, peers, certificates, listensOn };
+  return { context, guard, watchdog, host, runner, health, peers, certificates, rotation, listensOn };
+}
+
+function rotationOf(context: OrderContext, book: SecretBook): SecretRotation {
+  const { config, keeper, server, disk, log, now, reportSoon } = context;
+  return new SecretRotation({
+    ...{ book, log, now, onChange: reportSoon },
+    kinds: secretKinds,
+    record: () => keeper.view().record,
+    fetch: versionReader(config),
+    prepare: (kind, version) => prepareSecret(context, book, kind, version),
+    adopt: async (kind) => {
+      if (isLogin(kind)) await server.node.writePasswords();
+    },
+    epoch: () => disk.facts().dataEpoch,
+    isInUse: (kind) => isLoginInUse(context, kind),
+  });
+}
+
+/** Who passes the lease on, and clients with them, come first. */
+function readAfterWake(keeper: LeaseKeeper, node: string): void {
+  const { record, watch } = keeper.view();
+  if (standsBy(watch.lease, record, node)) keeper.readIn(standByMs);
+  else keeper.readNow();
+}
+
+function serverFor(
+  config: DatabaseHostConfig,
+  book: SecretBook,
+  transcript: CommandTranscript,
+  tlsRequired: () => boolean,
+): Server {
+  const logins = () => [...book.logins('superuser'), ...book.logins('replication')];
+  return new Server(postgresFor(config, (report) => transcript.add(report), tlsRequired, logins));
 }
 
 function guardFor(config: DatabaseHostConfig): Guard {

@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { createAwsClients } from '../adapters/aws/clients.ts';
 import { createClusterStore } from '../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../adapters/aws/dynamo-client.ts';
+import { versionReader } from '../adapters/aws/secrets.ts';
 import { uptimeMs } from '../adapters/clock.ts';
 import { ProxyEndpoint } from '../adapters/proxy/endpoint.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
@@ -20,17 +21,24 @@ import { listenForControl } from './control-socket.ts';
 import { createEmit, createLog, type Log } from './emit.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeDirectory } from './node-directory.ts';
-import { controlFilePath, logFolder, proxyFolder } from './paths.ts';
+import { controlFilePath, logFolder, proxyFolder, secretBookPath } from './paths.ts';
 import { ProxyCertificates, proxyTls } from './proxy/proxy-certificates.ts';
 import { ProxyHost } from './proxy/proxy-host.ts';
 import { readRelease } from './release.ts';
 import { startRestServer } from './rest-server.ts';
+import { SecretBook } from './secret-book.ts';
+import { SecretRotation } from './secret-rotation.ts';
 import { tellServiceManager } from './service-manager.ts';
 
 const roundMs = 500;
 const ensureRunningEveryMs = 1_000;
 
-export async function runProxy(config: ProxyHostConfig): Promise<number> {
+export async function runProxy(installed: ProxyHostConfig): Promise<number> {
+  const book = new SecretBook(secretBookPath(installed), installed.secrets);
+  return await runWith({ ...installed, secrets: book.secrets }, book);
+}
+
+async function runWith(config: ProxyHostConfig, book: SecretBook): Promise<number> {
   const log = createLog({ cluster: config.cluster, node: config.node });
   mkdirSync(dirname(controlFilePath(config)), { recursive: true, mode: 0o755 });
   const writer = { node: config.node, incarnation: randomUUID() };
@@ -38,16 +46,13 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   const table = { client: createDynamoClient({ region }), tableName, cluster };
   const store = createClusterStore(table);
   const emit = createEmit({ store, log, who: config.node });
-  const clients = createControlPlaneClients({
-    aws: createAwsClients({ region: config.region }),
-    stateMachineArn: config.stateMachineArn,
-    log,
-  });
-  const opened = await openEndpoint(config, () => host.pauseExpired());
+  const { stateMachineArn } = config;
+  const clients = createControlPlaneClients({ aws: createAwsClients({ region }), stateMachineArn, log });
+  const opened = await openEndpoint(config, book, () => host.pauseExpired());
   const wakeUp = await createWakeUp({
     host: config.host,
     port: config.wakePort,
-    secret: config.secrets.cluster,
+    secret: book.shared,
     cluster: config.cluster,
     node: config.node,
     onWake: () => undefined,
@@ -80,10 +85,14 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
     directory: new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs }),
     restPort: () => restPort,
     lacksCertificate: () => certificates.isMissing(),
+    secretUse: () => rotation.report(),
     now: uptimeMs,
     emit,
     log,
   });
+  const rotation: SecretRotation = rotationOf(config, { book, keeper, endpoint: opened, log }, () =>
+    host.reconcile(),
+  );
   const runner: ActionRunner = new ActionRunner({
     store,
     clients,
@@ -114,7 +123,7 @@ export async function runProxy(config: ProxyHostConfig): Promise<number> {
   writeAgentFile(config, { restPort, wakePort: wakeUp.port });
   log('info', 'agent started', { incarnation: writer.incarnation, rest_port: restPort });
   keeper.start();
-  const stopTimers = startTimers({ host, endpoint: opened, certificates, log });
+  const stopTimers = startTimers({ host, endpoint: opened, certificates, rotation, log });
   const tellNoMore = tellServiceManager({ environment: process.env, log });
 
   const signal = await firstSignal();
@@ -135,10 +144,14 @@ function startTimers(deps: {
   readonly host: ProxyHost;
   readonly endpoint: ProxyEndpoint;
   readonly certificates: ProxyCertificates;
+  readonly rotation: SecretRotation;
   readonly log: Log;
 }): () => void {
-  const { host, endpoint, certificates, log } = deps;
-  const rounds = setInterval(() => host.reconcile(), roundMs);
+  const { host, endpoint, certificates, rotation, log } = deps;
+  const rounds = setInterval(() => {
+    host.reconcile();
+    void rotation.look();
+  }, roundMs);
   const ensure = setInterval(() => {
     void endpoint.ensureRunning().then((running) => {
       if (running.kind !== 'running') log('error', 'a proxy program does not run', { ...running });
@@ -153,8 +166,44 @@ function startTimers(deps: {
   };
 }
 
-async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void): Promise<ProxyEndpoint> {
-  const { superuser } = config.secrets;
+interface RotationParts {
+  readonly book: SecretBook;
+  readonly keeper: LeaseKeeper;
+  readonly endpoint: ProxyEndpoint;
+  readonly log: Log;
+}
+
+function rotationOf(config: ProxyHostConfig, parts: RotationParts, onChange: () => void): SecretRotation {
+  const { book, keeper, endpoint, log } = parts;
+  return new SecretRotation({
+    ...{ book, log, now: uptimeMs, fetch: versionReader(config), onChange },
+    kinds: ['superuser', 'cluster'],
+    record: () => keeper.view().record,
+    prepare: async (kind) => kind !== 'superuser' || (await endpoint.setLogins(loginsOf(book))),
+    adopt: async (kind) => {
+      if (kind === 'superuser' && !(await endpoint.setLogins(loginsOf(book))))
+        throw new Error('PgBouncer did not take its users');
+    },
+    // What a proxy was told does not depend on who is primary.
+    epoch: () => 0,
+    isInUse: () => true,
+  });
+}
+
+/** Whom PgBouncer lets in, and as whom the canary logs in. */
+function loginsOf(book: SecretBook) {
+  const { name, password } = book.secrets.superuser;
+  return {
+    users: book.logins('superuser').map((login) => ({ name: login.name, secret: login.password })),
+    canary: { user: name, password, database: 'postgres' },
+  };
+}
+
+async function openEndpoint(
+  config: ProxyHostConfig,
+  book: SecretBook,
+  onPauseExpired: () => void,
+): Promise<ProxyEndpoint> {
   const listener = (port: number) => ({ host: config.host, port });
   const opened = await ProxyEndpoint.open({
     programs: { haproxy: config.haproxyBin, pgbouncer: config.pgbouncerBin },
@@ -168,8 +217,7 @@ async function openEndpoint(config: ProxyHostConfig, onPauseExpired: () => void)
     },
     pgbouncer: listener(config.ports.pgbouncer),
     nodes: [],
-    users: [{ name: superuser.name, secret: superuser.password }],
-    canary: { user: superuser.name, password: superuser.password, database: 'postgres' },
+    ...loginsOf(book),
     poolSize: config.poolSize,
     tls: proxyTls(config),
     onPauseExpired,

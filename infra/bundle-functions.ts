@@ -20,7 +20,7 @@ export function bundleFunctions(folder: string): string {
   mkdirSync(folder, { recursive: true });
   buildSync({
     absWorkingDir: root,
-    entryPoints: [...functionNames, 'drill'].map((name) => `lambdas/${name}.ts`),
+    entryPoints: [...functionNames, 'drill', 'rotate'].map((name) => `lambdas/${name}.ts`),
     entryNames: '[name]',
     chunkNames: 'shared-[hash]',
     outExtension: { '.js': '.mjs' },

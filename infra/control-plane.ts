@@ -17,6 +17,7 @@ import { FailoverMachine } from './failover-machine.ts';
 import { HostDocuments } from './host-documents.ts';
 import { letLogsUse } from './key-use.ts';
 import { Observability, type ObservabilityProps } from './observability.ts';
+import { SecretRotation } from './secret-rotation.ts';
 import { WorkflowFunctions } from './workflow-functions.ts';
 
 /** The table's props are ClusterTable's. A key of the customer's also encrypts the logs of functions and operations. */
@@ -44,6 +45,8 @@ export class LeaseholdControlPlane extends Construct {
   readonly documents: HostDocuments;
   readonly access: Readonly<Record<string, AgentAccess>>;
   readonly observability: Observability;
+  /** Rotates the secrets that are set up so; a `PostgresCluster` sets up its own. */
+  readonly rotation: SecretRotation;
 
   constructor(scope: Construct, id: string, props: LeaseholdControlPlaneProps) {
     super(scope, id);
@@ -67,12 +70,19 @@ export class LeaseholdControlPlane extends Construct {
         new AgentAccess(this, `Access-${cluster}`, { cluster, table, tableKey: encryptionKey }),
       ]),
     );
+    this.rotation = new SecretRotation(this, 'Rotation', {
+      table,
+      documents: this.documents,
+      bundles: props.bundles,
+      encryptionKey,
+    });
     this.#watch();
     this.observability = new Observability(this, 'Observability', {
       ...props,
       machine: this.machine,
       sentinel: this.functions.byName.sentinel.lambda,
       certify: this.functions.byName.certify.lambda,
+      rotate: this.rotation.lambda,
     });
   }
 

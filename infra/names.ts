@@ -25,6 +25,16 @@ export function pascalCase(name: string): string {
   return name.replaceAll(/(^|-)([a-z0-9])/g, (_match, _dash, first: string) => first.toUpperCase());
 }
 
+/** Known before the function is made, for its own role names it. */
+export function rotationFunctionArn(scope: Construct): string {
+  return Stack.of(scope).formatArn({
+    service: 'lambda',
+    resource: 'function',
+    resourceName: `${Stack.of(scope).stackName}-rotate`,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+}
+
 export function stateMachineName(scope: Construct): string {
   return `${Stack.of(scope).stackName}-failover`;
 }

@@ -20,6 +20,8 @@ export interface ObservabilityProps {
   readonly machine: StateMachine;
   readonly sentinel: IFunction;
   readonly certify: IFunction;
+  /** Rotates secrets. */
+  readonly rotate: IFunction;
   /** Who hears of alarms; left out: nobody, they are seen in CloudWatch. */
   readonly alarmSubscriptions?: readonly ITopicSubscription[];
   /** By cluster, other thresholds than the usual ones. */
@@ -87,7 +89,7 @@ export class Observability extends Construct {
     }
   }
 
-  #ofControlPlane({ machine, sentinel, certify }: ObservabilityProps): readonly Alarm[] {
+  #ofControlPlane({ machine, sentinel, certify, rotate }: ObservabilityProps): readonly Alarm[] {
     const once = {
       threshold: 1,
       evaluationPeriods: 1,
@@ -117,6 +119,12 @@ export class Observability extends Construct {
         alarmDescription:
           'A failover or switchover did not succeed: its execution names what is in the way. See docs/runbook/operation-failed.md',
         metric: machine.metricFailed({ period }),
+      }),
+      new Alarm(this, 'RotationWaits', {
+        ...once,
+        alarmDescription:
+          'A rotation of secrets does not end: the function says what it waits for. See docs/runbook/rotation-does-not-end.md',
+        metric: rotate.metricErrors({ period }),
       }),
     ];
   }

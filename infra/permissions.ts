@@ -32,7 +32,7 @@ export interface BootReads {
 const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem'];
 
 /** `ForAllValues` holds for a request that has no partition key at all: with it, every Allow asks that there is one. */
-const namesKeys = { Null: { 'dynamodb:LeadingKeys': 'false' } };
+export const namesKeys = { Null: { 'dynamodb:LeadingKeys': 'false' } };
 
 /**
  * Reads of every cluster, writes of records, leases, operations and events; never of what hosts say of themselves. `tableKey` is the

@@ -2,7 +2,7 @@
  * A whole cluster on EC2: database hosts in as many zones as there are, up to three, each with a data volume of its own; proxies behind an
  * internal load balancer; security groups, secrets and roles. docs/aws.md lists what it makes, and what is kept when it is deleted.
  */
-import { CfnOutput, Size, Stack } from 'aws-cdk-lib';
+import { CfnOutput, Duration, Size, Stack } from 'aws-cdk-lib';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
@@ -30,6 +30,8 @@ export interface PostgresClusterProps extends ClusterNetworkProps, ClusterSettin
   readonly agent: AgentArtifact;
   /** Of volumes, secrets and flow logs. Default: the account's own keys. */
   readonly encryptionKey?: IKey;
+  /** How often each secret is rotated, in whole days; false: never by itself. Default: 30 days. */
+  readonly rotateSecrets?: Duration | false;
 }
 
 export class PostgresCluster extends Construct {
@@ -60,7 +62,11 @@ export class PostgresCluster extends Construct {
       clients: props.clients ?? [],
     });
     this.network.addInterfaceEndpoints([this.groups.databases, this.groups.proxies]);
-    this.secrets = new ClusterSecrets(this, 'Secrets', { cluster, encryptionKey });
+    const every = props.rotateSecrets ?? Duration.days(30);
+    this.secrets = new ClusterSecrets(this, 'Secrets', {
+      ...{ cluster, encryptionKey },
+      rotation: every === false ? undefined : { by: controlPlane.rotation, every },
+    });
     this.access = new AgentAccess(this, 'Access', {
       cluster,
       table: controlPlane.table,

@@ -24,7 +24,7 @@ import {
 } from './names.ts';
 
 export interface WorkflowFunctionProps {
-  readonly name: FunctionName | 'drill';
+  readonly name: FunctionName | 'drill' | 'rotate';
   /** Of the function's own name, where there are several of a kind. */
   readonly suffix?: string;
   readonly description: string;

@@ -1,15 +1,21 @@
 /**
- * Secrets Manager: one secret's current text. Read when a host is configured and by its doctor, never on the way of an operation, so
- * the client is loaded when it is needed and let go at once.
+ * Secrets Manager as a host asks it: one secret's text, the current one or that of a version. Read when a host is configured, by its
+ * doctor and in a rotation, never on the way of an operation, so the client is loaded when it is needed and let go at once.
  */
+import type { SecretKind } from '../../core/model/cluster-secrets.ts';
+import type { SecretIds } from '../../core/model/host-config.ts';
 import { type AwsConfig, requestLimits } from './dynamo-client.ts';
 import { type Answer, ok, storeFailure } from './store-answer.ts';
 
 const attempts = 5;
 const callTimeoutMs = 10_000;
 
-/** `denied` also for a secret that is not there: the service's own words say which. `id`: a name or an ARN. */
-export async function readSecretValue(config: AwsConfig, id: string): Promise<Answer<string>> {
+/** `denied` also for a secret that is not there: the service's own words say which. `id`: a name or an ARN; `version`: the current one. */
+export async function readSecretValue(
+  config: AwsConfig,
+  id: string,
+  version?: string,
+): Promise<Answer<string>> {
   const { GetSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
   const client = new SecretsManagerClient({
     region: config.region,
@@ -19,7 +25,10 @@ export async function readSecretValue(config: AwsConfig, id: string): Promise<An
     requestHandler: requestLimits,
   });
   try {
-    const command = new GetSecretValueCommand({ SecretId: id });
+    const command = new GetSecretValueCommand({
+      SecretId: id,
+      ...(version === undefined ? {} : { VersionId: version }),
+    });
     const { SecretString } = await client.send(command, { abortSignal: AbortSignal.timeout(callTimeoutMs) });
     if (SecretString === undefined || SecretString === '')
       return { kind: 'denied', message: 'the secret has no text' };
@@ -33,4 +42,14 @@ export async function readSecretValue(config: AwsConfig, id: string): Promise<An
   } finally {
     client.destroy();
   }
+}
+
+/** Null where the host was not told where its secrets are kept. */
+export function versionReader(host: {
+  readonly region: string;
+  readonly secretIds: SecretIds | null;
+}): ((kind: SecretKind, version: string) => Promise<Answer<string>>) | null {
+  const { region, secretIds } = host;
+  if (secretIds === null) return null;
+  return (kind, version) => readSecretValue({ region }, secretIds[kind], version);
 }

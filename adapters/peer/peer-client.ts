@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { type Answer, macHeader, macOf, mostMessageBytes, openMessage, readAnswer } from './peer-message.ts';
+import type { SharedSecret } from './shared-secret.ts';
 
 export interface PeerAddress {
   readonly node: string;
@@ -15,7 +16,7 @@ export interface PeerAddress {
 }
 
 export interface PeerClientConfig {
-  readonly secret: string;
+  readonly secret: SharedSecret;
   readonly cluster: string;
   /** Who asks: a node, or a word for a terminal. */
   readonly from: string;
@@ -54,10 +55,10 @@ export function createPeerClient(config: PeerClientConfig): PeerClient {
     const nonce = randomBytes(16).toString('base64url');
     const toBoot = boots.get(peer.node) ?? '';
     const text = JSON.stringify({ cluster, from, boot, to: peer.node, toBoot, counter, nonce, body });
-    const mac = macOf('question', path, text, secret);
+    const mac = macOf('question', path, text, secret.sign());
     const reply = await post({ agent, peer, path, text, mac, untilMs });
     if (typeof reply === 'string') return reply;
-    const message = openMessage('answer', path, reply.text, reply.mac, secret);
+    const message = openMessage('answer', path, reply.text, reply.mac, secret.accept());
     const answer = message === null ? null : readAnswer(message);
     if (answer === null) return 'the answer is not authentic';
     if (answer.nonce !== nonce || answer.from !== peer.node) return 'the answer is to another question';

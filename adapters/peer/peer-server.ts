@@ -14,12 +14,13 @@ import {
   type Question,
   readQuestion,
 } from './peer-message.ts';
+import type { SharedSecret } from './shared-secret.ts';
 
 /** The answer's body. What it throws is answered as a refusal with the message. `from`: who asks. */
 export type PeerHandler = (body: unknown, from: string) => unknown | Promise<unknown>;
 
 export interface PeerServerConfig {
-  readonly secret: string;
+  readonly secret: SharedSecret;
   readonly cluster: string;
   readonly node: string;
   readonly handlers: Readonly<Record<string, PeerHandler>>;
@@ -61,7 +62,7 @@ export function createPeerServer(config: PeerServerConfig): PeerServer {
     mac: unknown,
     response: ServerResponse,
   ): Promise<void> => {
-    const message = openMessage('question', path, text, mac, config.secret);
+    const message = openMessage('question', path, text, mac, config.secret.accept());
     const question = message === null ? null : readQuestion(message);
     const verdict = question === null ? null : judge(question);
     if (question === null || verdict === null) {
@@ -83,7 +84,7 @@ export function createPeerServer(config: PeerServerConfig): PeerServer {
     response.writeHead(200, {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
-      [macHeader]: macOf('answer', path, body, config.secret),
+      [macHeader]: macOf('answer', path, body, config.secret.sign()),
     });
     response.end(body);
   };

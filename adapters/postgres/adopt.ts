@@ -5,14 +5,16 @@
 import { constants } from 'node:fs';
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { baseRole } from '../../core/model/cluster-secrets.ts';
 import type { SystemIdentifier } from '../../core/model/system-identifier.ts';
 import type { ControlData } from '../../core/wire/parse-pg-control.ts';
-import { writeIdentity } from './configuration.ts';
+import { quoteRole, writeIdentity } from './configuration.ts';
 import { readControlFile } from './control-file.ts';
 import { pathExists } from './files.ts';
 import type { PostgresHost } from './host.ts';
-import { createRoleIfMissing, roleStatements, runSingleUser } from './initialise.ts';
+import { roleStatements, runSingleUser } from './initialise.ts';
 import { killLeftoverPrograms } from './leftover-programs.ts';
+import { createRoleIfMissing, loginStatements } from './logins.ts';
 
 export type Adoption =
   | { readonly kind: 'adopted'; readonly timeline: number }
@@ -75,10 +77,11 @@ async function keepOriginal(host: PostgresHost, name: string): Promise<void> {
 
 /** Leasehold's superuser, made where the system has none of that name. */
 function superuserStatements(host: PostgresHost): string[] {
-  const role = `"${host.superuser.name.replaceAll('"', '""')}"`;
-  const password = `'${host.superuser.password.replaceAll("'", "''")}'`;
+  const { name, password } = host.superuser;
+  const base = baseRole(name);
   return [
-    createRoleIfMissing(host.superuser.name),
-    `ALTER ROLE ${role} WITH SUPERUSER LOGIN PASSWORD ${password}`,
+    createRoleIfMissing(base),
+    ...(base === name ? [] : [`ALTER ROLE ${quoteRole(base)} WITH SUPERUSER`]),
+    ...loginStatements('superuser', name, password),
   ];
 }

@@ -4,6 +4,7 @@
 // node's port, name or upstream.
 
 import { join } from 'node:path';
+import { baseRole } from '../../core/model/cluster-secrets.ts';
 import type { TlsFiles } from '../tls/tls-folder.ts';
 import { readTextFile, removeFile, writeFileAtomically, writeFileIfChanged } from './files.ts';
 import { type PostgresHost, siblings } from './host.ts';
@@ -198,9 +199,12 @@ async function ensureIncludes(host: PostgresHost, dataDir: string): Promise<void
   await writeFileIfChanged(path, `${[...kept, ...wanted].join('\n')}\n`, { owner: host.runAs });
 }
 
-/** Leasehold's own rules first, for the first match counts: its users always get in, with a password. Over TCP with TLS alone, where it is kept. */
+/**
+ * Leasehold's own rules first, for the first match counts: its users always get in, with a password. Over TCP with TLS alone, where it is
+ * kept. By membership (`+`), for a login alternates between a role and a member of it.
+ */
 async function writeAccessRules(host: PostgresHost, dataDir: string): Promise<void> {
-  const [superuser, replication] = [host.superuser.name, host.replication.name].map(quoteRole);
+  const [superuser, replication] = ownRoles(host).map((role) => `+${role}`);
   const secure = tlsOf(host) !== null;
   const rules = [
     `local all ${superuser} scram-sha-256`,
@@ -217,13 +221,27 @@ async function writeAccessRules(host: PostgresHost, dataDir: string): Promise<vo
   await writeFileIfChanged(path, `${NOTICE}${rules.join('\n')}\n`, { owner: host.runAs });
 }
 
-function quoteRole(name: string): string {
+function ownRoles(host: PostgresHost): string[] {
+  return [host.superuser, host.replication].map(({ name }) => quoteRole(baseRole(name)));
+}
+
+/** Rules that an older version wrote take no members. All else stays as it is, TLS too, which is the business of the next start. */
+export async function admitMembers(host: PostgresHost): Promise<void> {
+  const path = join(host.dataDir, 'pg_hba.conf');
+  const text = await readTextFile(path);
+  if (text === null || !text.startsWith(NOTICE)) return;
+  const taking = ownRoles(host).reduce((rules, role) => rules.replaceAll(` ${role} `, ` +${role} `), text);
+  await writeFileIfChanged(path, taking, { owner: host.runAs });
+}
+
+export function quoteRole(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
 /** Beside the data directory, so that no base backup copies it. */
 export async function writePasswordFile(host: PostgresHost): Promise<void> {
-  const users = new Map([host.superuser, host.replication].map(({ name, password }) => [name, password]));
+  const logins = [...(host.moreLogins?.() ?? []), host.superuser, host.replication];
+  const users = new Map(logins.map(({ name, password }) => [name, password]));
   const lines = [...users].map(
     ([name, password]) => `*:*:*:${escapePassword(name)}:${escapePassword(password)}\n`,
   );

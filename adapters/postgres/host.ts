@@ -35,6 +35,8 @@ export interface PostgresHostOptions {
   readonly runAs: RunAs | null;
   readonly superuser: Credentials;
   readonly replication: Credentials;
+  /** Logins beside those two that the password file is to hold, while they are rotated. */
+  readonly moreLogins?: () => readonly Credentials[];
   readonly logFile: string;
   /** What the server's TLS is made of, asked at each use; left out or null: TLS is the cluster's own business. */
   readonly tls?: () => TlsFiles | null;

@@ -4,12 +4,14 @@
 
 import { chown, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { baseRole } from '../../core/model/cluster-secrets.ts';
 import type { SystemIdentifier } from '../../core/model/system-identifier.ts';
-import { writeIdentity } from './configuration.ts';
+import { quoteRole, writeIdentity } from './configuration.ts';
 import { readControlFile } from './control-file.ts';
 import { newNonce, pathExists, renameDurably } from './files.ts';
 import { describeResult, type PostgresHost, runPostgresProgram, siblings, succeeded } from './host.ts';
 import { killLeftoverPrograms } from './leftover-programs.ts';
+import { createRoleIfMissing, loginStatements } from './logins.ts';
 
 export type Initialisation =
   | { readonly kind: 'initialised'; readonly systemIdentifier: SystemIdentifier; readonly ms: number }
@@ -67,7 +69,7 @@ async function runInitdb(host: PostgresHost, folder: string, data: string): Prom
   if (host.runAs !== null) await chown(passwordFile, host.runAs.uid, host.runAs.gid);
   const args = [
     `--pgdata=${data}`,
-    `--username=${host.superuser.name}`,
+    `--username=${baseRole(host.superuser.name)}`,
     `--pwfile=${passwordFile}`,
     '--auth-local=scram-sha-256',
     '--auth-host=scram-sha-256',
@@ -80,19 +82,22 @@ async function runInitdb(host: PostgresHost, folder: string, data: string): Prom
 }
 
 /**
- * The role that replicates and rewinds, with exactly the functions that pg_rewind calls. Passing an existing role only sets
- * its password and rights again, so that adopted clusters can be given the same.
+ * The role that replicates and rewinds, with exactly the functions that pg_rewind calls; and the login in use where that is the other
+ * one of its two roles. Passing existing roles only sets passwords and rights again, so that adopted clusters can be given the same.
  */
 export function roleStatements(host: PostgresHost): string[] {
-  const role = `"${host.replication.name.replaceAll('"', '""')}"`;
-  const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
-  const statements =
-    host.replication.name === host.superuser.name
+  const { superuser, replication } = host;
+  const base = baseRole(replication.name);
+  const role = quoteRole(base);
+  const own =
+    base === baseRole(superuser.name)
       ? []
-      : [
-          createRoleIfMissing(host.replication.name),
-          `ALTER ROLE ${role} WITH LOGIN REPLICATION PASSWORD ${literal(host.replication.password)}`,
-        ];
+      : base === replication.name
+        ? [
+            createRoleIfMissing(base),
+            ...loginStatements('replication', replication.name, replication.password),
+          ]
+        : [createRoleIfMissing(base), `ALTER ROLE ${role} WITH REPLICATION`];
   const functions = [
     'pg_ls_dir(text, boolean, boolean)',
     'pg_stat_file(text, boolean)',
@@ -100,15 +105,13 @@ export function roleStatements(host: PostgresHost): string[] {
     'pg_read_binary_file(text, bigint, bigint, boolean)',
   ];
   return [
-    ...statements,
+    ...own,
     ...functions.map((name) => `GRANT EXECUTE ON FUNCTION pg_catalog.${name} TO ${role}`),
+    ...(['superuser', 'replication'] as const).flatMap((kind) => {
+      const { name, password } = host[kind];
+      return baseRole(name) === name ? [] : loginStatements(kind, name, password);
+    }),
   ];
-}
-
-/** Without an exception that is caught: a single-user server that is to end at the first error ends at that one too. */
-export function createRoleIfMissing(name: string): string {
-  const [literal, role] = [`'${name.replaceAll("'", "''")}'`, `"${name.replaceAll('"', '""')}"`];
-  return `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${literal}) THEN CREATE ROLE ${role}; END IF; END $$`;
 }
 
 /**

@@ -2,6 +2,7 @@
 // connections, what the last observation learned) and nothing that decides.
 
 import { setTimeout } from 'node:timers/promises';
+import type { LoginKind } from '../../core/model/cluster-secrets.ts';
 import type { Lsn } from '../../core/model/lsn.ts';
 import type { SystemIdentifier } from '../../core/model/system-identifier.ts';
 import { type Adoption, adopt } from './adopt.ts';
@@ -12,7 +13,14 @@ import {
   listKept,
   removeKept,
 } from './base-backup.ts';
-import { createStandbySignal, removeStandbySignal, type Upstream, writeUpstream } from './configuration.ts';
+import {
+  admitMembers,
+  createStandbySignal,
+  removeStandbySignal,
+  type Upstream,
+  writePasswordFile,
+  writeUpstream,
+} from './configuration.ts';
 import { LocalConnection, type QueryFailure, type QueryResult } from './connection.ts';
 import {
   type ControlReading,
@@ -20,16 +28,18 @@ import {
   readControlFile,
   readHistoryFile,
 } from './control-file.ts';
-import { createPostgresHost, type PostgresHost, type PostgresHostOptions } from './host.ts';
+import { type Credentials, createPostgresHost, type PostgresHost, type PostgresHostOptions } from './host.ts';
 import { type Initialisation, initialise, roleStatements } from './initialise.ts';
 import {
   type AcceptingResult,
   awaitAccepting,
+  reload,
   type StartResult,
   type StopResult,
   start,
   stopFast,
 } from './lifecycle.ts';
+import { setLogin, takesLogin } from './logins.ts';
 import { type Observation, Observer } from './observe.ts';
 import {
   awaitGone,
@@ -265,6 +275,24 @@ export class PostgresNode {
       if (answer.kind !== 'rows') return answer;
     }
     return { kind: 'done' };
+  }
+
+  /** The password file as the logins are now. */
+  writePasswords(): Promise<void> {
+    return writePasswordFile(this.host);
+  }
+  /** The running server lets in the second role of each login too. */
+  async admitMembers(): Promise<void> {
+    await admitMembers(this.host);
+    await reload(this.host);
+  }
+  /** Whether the local server takes that login, with the rights that it is for; null when it cannot be asked. */
+  takesLogin(kind: LoginKind, login: Credentials): Promise<boolean | null> {
+    return takesLogin(this.host, kind, login);
+  }
+  /** Makes that login, or sets its password anew. On a primary. */
+  setLogin(kind: LoginKind, login: Credentials): Promise<QueryFailure | null> {
+    return setLogin(this.#probe, kind, login);
   }
 
   // Copies.

@@ -27,7 +27,7 @@ const retryMs = 25;
 const attemptTimeoutMs = 2_000;
 
 export class Canary {
-  readonly #access: CanaryAccess;
+  readonly #access: () => CanaryAccess;
   readonly #onLost: () => void;
   readonly #resting: () => boolean;
   readonly #onSinging: () => void;
@@ -35,12 +35,14 @@ export class Canary {
   #stopped = false;
 
   /**
+   * `access` is asked at each attempt, for logins are rotated.
+   *
    * `onSinging`: the primary answers; also when it answers with a refusal that concerns this connection alone (a wrong password, too
    * many connections), for clients must not wait for that. `onLost`: it did, and the connection has just ended. While `resting`
    * nothing is tried: in a planned change each attempt would cost the very servers that change a process.
    */
   constructor(
-    access: CanaryAccess,
+    access: () => CanaryAccess,
     on: { readonly lost: () => void; readonly singing: () => void; readonly resting: () => boolean },
   ) {
     this.#access = access;
@@ -69,7 +71,7 @@ export class Canary {
 
   /** A connection to a server that takes writes, and its end; null when it does not come about. */
   async #attempt(): Promise<{ readonly lost: Promise<void> } | null> {
-    const { host, port, user, password, database, authorities } = this.#access;
+    const { host, port, user, password, database, authorities } = this.#access();
     const ssl = authorities === null ? {} : { ssl: trustingAuthority(await readFile(authorities, 'utf8')) };
     const client = new pg.Client({
       host,

@@ -105,7 +105,7 @@ export class ProxyEndpoint {
   #newCanary(): Canary | null {
     const access = canaryAccess(this.#options);
     if (access === null) return null;
-    return new Canary(access, {
+    return new Canary(() => canaryAccess(this.#options) ?? access, {
       resting: () => this.#paused,
       lost: () => void this.#inTurn(() => this.#hold()),
       singing: () => void this.#inTurn(() => this.#letGo()),
@@ -219,6 +219,14 @@ export class ProxyEndpoint {
     return this.#inTurn(() => {
       this.#nodes = nodes;
       return this.#haproxy.setNodes(nodes);
+    });
+  }
+
+  /** Who may log in from now on, and as whom the canary does; connections that are open stay. False: PgBouncer does not answer. */
+  setLogins(logins: Pick<EndpointOptions, 'users' | 'canary'>): Promise<boolean> {
+    return this.#inTurn(() => {
+      this.#options = { ...this.#options, ...logins };
+      return this.#pgbouncer.setUsers(this.#options.users);
     });
   }
 

@@ -66,7 +66,7 @@ const userlistFile = (folder: string) => join(folder, 'userlist.txt');
 const pidFile = (folder: string) => join(folder, 'pgbouncer.pid');
 
 export class Pgbouncer {
-  readonly #options: PgbouncerOptions;
+  #options: PgbouncerOptions;
   readonly #process: KeptProcess;
   readonly #commands: ConsoleLine;
   /** Kept open for PAUSE alone. */
@@ -203,6 +203,16 @@ export class Pgbouncer {
   async isPaused(): Promise<boolean | null> {
     const answer = await this.#commands.run('KILL pgbouncer');
     return answer.kind === 'refused' ? /already/.test(answer.detail) : null;
+  }
+
+  /** Who may log in from now on; connections that are open stay. False: it does not answer, and has the new list on disk. */
+  async setUsers(users: readonly PoolUser[]): Promise<boolean> {
+    const { folder } = this.#options;
+    const password = await consolePassword(folder);
+    if (password === null) return false;
+    this.#options = { ...this.#options, users };
+    await writeFiles(this.#options, password);
+    return await this.reload();
   }
 
   /** Has it read its files anew, certificates too; connections that stand go on. False when it does not answer. */

@@ -1,12 +1,13 @@
 /**
  * A host's configuration from what three places know: the parameters (what the owner decided), the instance's metadata (who and where it
- * is) and Secrets Manager (what it must not tell anybody). Upholds that a secret is in one file of the host only, and in no parameter.
+ * is) and Secrets Manager (what it must not tell anybody). Upholds that a secret is in no parameter, and in files of root's alone.
  */
 import type { InstanceFacts } from '../../adapters/aws/instance-metadata.ts';
 import type { Answer } from '../../adapters/aws/store-answer.ts';
 import type { HostConfig } from '../../core/model/host-config.ts';
 import { defaultTags } from '../../core/model/node-report.ts';
 import { InvalidInput } from '../../core/wire/fields.ts';
+import { readSecretText } from '../../core/wire/parse-cluster-secrets.ts';
 import { parseHostConfig } from '../../core/wire/parse-host-config.ts';
 import { numberParameter, type Parameters, parameter, parametersBelow, roleParameter } from './parameters.ts';
 
@@ -48,7 +49,12 @@ export async function hostConfigOf(deps: ConfigureDeps): Promise<HostConfig> {
     secrets: {
       superuser: await credentials(deps, 'secrets.superuser', 'postgres'),
       replication: await credentials(deps, 'secrets.replication', 'replicator'),
-      cluster: secretText(await secretOf(deps, 'secrets.cluster')),
+      cluster: readSecretText(await secretOf(deps, 'secrets.cluster')).password,
+    },
+    secretIds: {
+      superuser: parameter(parameters, 'secrets.superuser'),
+      replication: parameter(parameters, 'secrets.replication'),
+      cluster: parameter(parameters, 'secrets.cluster'),
     },
   };
   const own = role === 'database' ? await databaseKeys(deps, instance) : await proxyKeys(deps);
@@ -92,22 +98,6 @@ async function secretOf({ parameters, secret }: ConfigureDeps, name: string): Pr
 
 /** `{"username": ..., "password": ...}` as Secrets Manager makes it for a database, or the password alone. */
 async function credentials(deps: ConfigureDeps, name: string, fallback: string) {
-  const text = await secretOf(deps, name);
-  const username = objectOf(text)?.['username'];
-  return { name: typeof username === 'string' ? username : fallback, password: secretText(text) };
-}
-
-/** The secret itself: the text, or `password` of the JSON object that the text is. */
-export function secretText(text: string): string {
-  const password = objectOf(text)?.['password'];
-  return typeof password === 'string' ? password : text;
-}
-
-function objectOf(text: string): Readonly<Record<string, unknown>> | null {
-  if (!text.startsWith('{')) return null;
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    return null;
-  }
+  const { username, password } = readSecretText(await secretOf(deps, name));
+  return { name: username ?? fallback, password };
 }

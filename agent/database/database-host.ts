@@ -224,10 +224,9 @@ export class DatabaseHost {
   }
 
   #state(look: Look): HostState {
-    const { keeper, disk, config, writer, now } = this.#context;
+    const { keeper, disk, config, writer, now, server } = this.#context;
     const { headRead, record, watch, holdStage, heldBack } = keeper.view();
     disk.reload();
-    const facts = disk.facts();
     const holder = watch.lease?.holder ?? '';
     const primary = this.#context.nodes().find((node) => node.node === holder);
     const since = (startMs: number | null): number => (startMs === null ? 0 : now() - startMs);
@@ -244,11 +243,7 @@ export class DatabaseHost {
         dataDirectory: look.dataDirectory,
         systemIdentifier: look.control?.systemIdentifier ?? null,
         standbySignal: look.standbySignal,
-        bootstrapNonce: facts.bootstrapNonce,
-        dataEpoch: facts.dataEpoch,
-        highestEpoch: facts.highestEpoch,
-        fencedEpoch: facts.fencedEpoch,
-        receiverEnded: facts.receiverEnded,
+        ...disk.facts(),
       },
       busy: this.#order ?? this.#runner.running(),
       rejoin: this.#rejoin,
@@ -264,6 +259,7 @@ export class DatabaseHost {
       registered: this.#registered(),
       lacksCertificate: this.#context.certificates.isMissing(),
       upstreamKnown: upstreamOf(this.#context, holder) !== null,
+      loginChanged: server.following() !== null && server.followsAs() !== config.secrets.replication.name,
       unattendedMs: since(this.#unattendedSinceMs),
     };
   }

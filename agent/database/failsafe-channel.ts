@@ -3,6 +3,7 @@
  * that say when failsafe mode began and ended.
  */
 import { uptimeMs } from '../../adapters/clock.ts';
+import type { SharedSecret } from '../../adapters/peer/shared-secret.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
 import type { ActionRunner } from '../action-runner.ts';
 import type { Emit } from '../emit.ts';
@@ -16,8 +17,9 @@ export function peerLinkOf(host: {
   readonly keeper: LeaseKeeper;
   readonly runner: ActionRunner;
   readonly directory: NodeDirectory;
+  readonly secret: SharedSecret;
 }): PeerLink {
-  const { config, keeper, runner, directory } = host;
+  const { config, keeper, runner, directory, secret } = host;
   /** As last read: two hosts with one node id must not both speak for it. */
   const isRegisteredElsewhere = (): boolean => {
     const own = directory.nodes().find(({ node }) => node === config.node);
@@ -25,6 +27,7 @@ export function peerLinkOf(host: {
   };
   return createPeerLink({
     config,
+    secret,
     now: uptimeMs,
     nodes: () => directory.nodes(),
     answerFailsafe: (ask) => keeper.answerFailsafe(ask, config.cluster, isRegisteredElsewhere()),

@@ -5,6 +5,7 @@ import type { ClusterStore } from '../../adapters/aws/cluster-store.ts';
 import type { WakeUp } from '../../adapters/wake-up.ts';
 import type { HostHealth } from '../../core/host/host-health.ts';
 import type { Writer } from '../../core/lease/lease-write.ts';
+import type { HostSecretUse } from '../../core/model/cluster-secrets.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
 import type { AgentRelease, NodeReport } from '../../core/model/node-report.ts';
 import type { CertificateKeeper } from '../certificates.ts';
@@ -45,6 +46,8 @@ export interface HostContext {
   readonly reportSoon: () => void;
   /** While set, `/primary` answers 503 although the lease is held. */
   readonly setHandingOver: (handingOver: boolean) => void;
+  /** How far this host has followed rotations; undefined: it follows none. */
+  readonly secretUse: () => HostSecretUse | undefined;
   /** The port that the REST server got. */
   readonly restPort: () => number;
   /** Reads the reports of all nodes now. */

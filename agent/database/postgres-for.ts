@@ -1,5 +1,5 @@
 /** The PostgreSQL server that a host's configuration describes. */
-import type { CommandReport } from '../../adapters/postgres/host.ts';
+import type { CommandReport, Credentials } from '../../adapters/postgres/host.ts';
 import { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
 import { hasCertificate, tlsFilesIn } from '../../adapters/tls/tls-folder.ts';
 import type { DatabaseHostConfig } from '../../core/model/host-config.ts';
@@ -9,6 +9,7 @@ export function postgresFor(
   config: DatabaseHostConfig,
   onCommand?: (report: CommandReport) => void,
   tlsRequired: () => boolean = () => false,
+  moreLogins?: () => readonly Credentials[],
 ): PostgresNode {
   const tlsFiles = tlsFilesIn(tlsFolder(config));
   // Also while the record cannot be read: who has a certificate once has one for good. Not asked again, for the disk may be frozen.
@@ -28,5 +29,6 @@ export function postgresFor(
     // Without a certificate the server does not start then: never in the clear.
     tls: () => (hadCertificate || tlsRequired() ? tlsFiles : null),
     ...(onCommand === undefined ? {} : { onCommand }),
+    ...(moreLogins === undefined ? {} : { moreLogins }),
   });
 }

@@ -71,6 +71,7 @@ export class Reporter {
     const { watch, failsafe, heldBack } = keeper.view();
     const { lease } = watch;
     const health = this.#context.health();
+    const secrets = this.#context.secretUse();
     const primary = look.postgres.kind === 'primary';
     const standby = look.postgres.kind === 'standby' ? look.postgres : null;
     const lsn = observation === null ? null : walPosition(observation);
@@ -102,6 +103,7 @@ export class Reporter {
       health: reportedHealth(health, lease?.ttlMs ?? 0),
       diskLow: health.disk.low === true,
       failsafe: failsafe.active || heldBack?.rule === 'promised',
+      ...(secrets === undefined ? {} : { secrets }),
       addresses: {
         host: config.host,
         port: config.postgres.port,

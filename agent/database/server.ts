@@ -57,6 +57,7 @@ const rewindAttempts = 2;
 export class Server {
   readonly node: PostgresNode;
   #following: Following | null = null;
+  #followsAs: string | null = null;
   #last: Look | null = null;
   #shutDown: Postmaster | null = null;
   #failedRewinds = { epoch: 0, count: 0 };
@@ -81,6 +82,16 @@ export class Server {
 
   nowFollows(following: Following | null): void {
     this.#following = following;
+  }
+
+  /** The login by which the server was last told to follow; null: nobody knows. */
+  followsAs(): string | null {
+    return this.#followsAs;
+  }
+
+  /** As of now: what is written for it is what is in use. */
+  nowFollowsAs(login: string): void {
+    this.#followsAs = login;
   }
 
   last(): Look | null {

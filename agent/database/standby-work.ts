@@ -40,9 +40,11 @@ function settingsFor(context: HostContext, upstream: Following) {
 export async function followUpstream(context: HostContext, upstream: Following): Promise<StandbyResult> {
   const { server, disk } = context;
   disk.dataBelongsTo(upstream.epoch);
+  const login = context.config.secrets.replication.name;
   const result = await server.node.follow(settingsFor(context, upstream));
   if (result.kind !== 'in-force') return { kind: 'failed', reason: result.kind };
   server.nowFollows(upstream);
+  server.nowFollowsAs(login);
   for (const { id, node } of context.journal.open().filter(({ verb }) => verb === 'follow'))
     if (node !== upstream.node) context.journal.closeSoon(id, `follows ${upstream.node}`);
   await server.node.expectPromotion(false);
@@ -57,12 +59,14 @@ export async function startStandby(context: HostContext, upstream: Following | n
   if (killed.remaining.length > 0)
     return { kind: 'failed', reason: 'processes of the former server do not die' };
   if (upstream !== null) disk.dataBelongsTo(upstream.epoch);
+  const login = context.config.secrets.replication.name;
   await server.node.prepareStandby(upstream === null ? null : settingsFor(context, upstream));
   const started = await server.node.start({ as: 'standby' });
   if (started.kind !== 'started') {
     return { kind: 'failed', reason: 'reason' in started ? started.reason : started.kind };
   }
   server.nowFollows(upstream);
+  server.nowFollowsAs(login);
   const accepting = await server.node.awaitAccepting(started, startTimeoutMs);
   if (accepting.kind === 'exited')
     return { kind: 'failed', reason: `it ended at once: ${accepting.logTail.slice(-500)}` };

@@ -7,10 +7,10 @@ import { createAwsClients } from '../../adapters/aws/clients.ts';
 import { createClusterStore } from '../../adapters/aws/cluster-store.ts';
 import { createDynamoClient } from '../../adapters/aws/dynamo-client.ts';
 import { readSecretValue } from '../../adapters/aws/secrets.ts';
+import type { SecretKind } from '../../core/model/cluster-secrets.ts';
 import type { HostConfig } from '../../core/model/host-config.ts';
-import { secretText } from '../configure/host-config-of.ts';
-import { parametersFile, readParameters } from '../configure/parameters.ts';
-import { agentFilePath } from '../paths.ts';
+import { agentFilePath, secretBookPath } from '../paths.ts';
+import { SecretBook } from '../secret-book.ts';
 import { certificateCheck } from './certificate-check.ts';
 import { diagnose, exitCodeOf, tell } from './check.ts';
 import { hostChecks } from './host-checks.ts';
@@ -33,7 +33,8 @@ export async function runDoctor(
       config,
       store,
       aws,
-      clusterSecret: clusterSecretOf(config),
+      secretsInUse: new SecretBook(secretBookPath(config), config.secrets).secrets,
+      currentSecret: currentSecretOf(config),
       status,
       awsTimeMs: async () => await dateOf(await client.endpoint()),
       nowMs: Date.now,
@@ -45,14 +46,8 @@ export async function runDoctor(
   return exitCodeOf(diagnoses);
 }
 
-function clusterSecretOf({ region }: HostConfig) {
-  if (!existsSync(parametersFile)) return null;
-  const id = readParameters(readFileSync(parametersFile, 'utf8')).get('secrets.cluster');
-  if (id === undefined) return null;
-  return async () => {
-    const answer = await readSecretValue({ region }, id);
-    return answer.kind === 'ok' ? { kind: 'ok' as const, value: secretText(answer.value) } : answer;
-  };
+function currentSecretOf({ region, secretIds }: HostConfig) {
+  return secretIds === null ? null : (kind: SecretKind) => readSecretValue({ region }, secretIds[kind]);
 }
 
 async function status(url: string, timeoutMs: number): Promise<number> {

@@ -7,6 +7,7 @@ import type { ProxyEndpoint } from '../../adapters/proxy/endpoint.ts';
 import type { WakeUp } from '../../adapters/wake-up.ts';
 import { decideProxy, type ProxyOrder, type ProxyState } from '../../core/host/decide-proxy.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
+import type { HostSecretUse } from '../../core/model/cluster-secrets.ts';
 import type { ProxyHostConfig } from '../../core/model/host-config.ts';
 import { type AgentRelease, defaultTags, type ProxyReport } from '../../core/model/node-report.ts';
 import type { Action } from '../../core/model/operation.ts';
@@ -35,6 +36,8 @@ export interface ProxyHostDeps {
   readonly restPort: () => number;
   /** TLS is required and this proxy does not serve it yet. */
   readonly lacksCertificate: () => boolean;
+  /** How far this host has followed rotations; undefined: it follows none. */
+  readonly secretUse: () => HostSecretUse | undefined;
   readonly now: () => number;
   readonly emit: Emit;
   readonly log: Log;
@@ -314,6 +317,7 @@ export class ProxyHost {
 
   async #report(): Promise<void> {
     const { config, release } = this.#deps;
+    const secrets = this.#deps.secretUse();
     const says = {
       proxy: config.node,
       incarnation: this.#deps.incarnation,
@@ -324,6 +328,7 @@ export class ProxyHost {
       pausedFor: this.#pausedFor,
       pauseFailedFor: this.#pauseFailedFor,
       detail: this.#detail,
+      ...(secrets === undefined ? {} : { secrets }),
       addresses: {
         host: config.host,
         endpointPort: config.ports.endpoint,

@@ -80,6 +80,8 @@ export interface HostState {
   readonly lacksCertificate: boolean;
   /** Where the primary of the current epoch can be reached is known. */
   readonly upstreamKnown: boolean;
+  /** It follows its upstream by another login than the one that is in use. */
+  readonly loginChanged: boolean;
   /** How long the lease has been free without an operation to move it, in ms. */
   readonly unattendedMs: number;
 }

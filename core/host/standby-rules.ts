@@ -145,6 +145,13 @@ const followingRules: readonly Row[] = [
     reason: 'this standby does not follow the primary of the current epoch',
   },
   {
+    // Either login will do until an operation has ended.
+    rule: 'follows-by-another-login',
+    when: (s) => s.postgres.kind === 'standby' && s.loginChanged && s.record?.operation == null,
+    order: (s) => ({ kind: 'follow', upstream: upstreamOf(s) }),
+    reason: 'the login of replication was rotated',
+  },
+  {
     rule: 'standby-serves',
     when: () => true,
     order: nothing,

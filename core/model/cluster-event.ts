@@ -59,6 +59,7 @@ export type EventKind =
   | 'upgrade_failed'
   | 'sentinel_acted'
   | 'authority_made'
+  | 'secret_rotation'
   | 'drill_started'
   | 'drill_ended';
 

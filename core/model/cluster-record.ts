@@ -3,6 +3,7 @@
  * beside the lease, changed only by compare-and-set on `version`. The lease decides whom to follow; the record is
  * intent, and the place where the workflow's progress is read.
  */
+import type { ClusterSecrets } from './cluster-secrets.ts';
 import type { FencedHost, FencingChoice } from './fencing.ts';
 import type { NodeId, SynchronousMode, SynchronousRule } from './lease.ts';
 import type { Lsn } from './lsn.ts';
@@ -126,6 +127,8 @@ export interface ClusterRecord {
   readonly paused: boolean;
   /** What was done to hosts through EC2 and not undone yet. */
   readonly fencedHosts: readonly FencedHost[];
+  /** Missing: none was ever rotated. */
+  readonly secrets?: ClusterSecrets;
 }
 
 /** So many epochs stay in the record: an item may not grow without a bound. */

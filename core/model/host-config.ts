@@ -13,6 +13,13 @@ export interface HostSecrets {
   readonly cluster: string;
 }
 
+/** Where Secrets Manager keeps each, by name or ARN. */
+export interface SecretIds {
+  readonly superuser: string;
+  readonly replication: string;
+  readonly cluster: string;
+}
+
 interface CommonHostConfig {
   readonly cluster: string;
   readonly node: NodeId;
@@ -31,7 +38,10 @@ interface CommonHostConfig {
   readonly runAs: { readonly uid: number; readonly gid: number } | null;
   /** `both`, or by Run Command alone. */
   readonly actions: 'both' | 'run-command';
+  /** As they were when the host was configured: a rotation's are in `state/secrets.json`. */
   readonly secrets: HostSecrets;
+  /** Null: this host follows no rotation. */
+  readonly secretIds: SecretIds | null;
 }
 
 export interface DatabaseHostConfig extends CommonHostConfig {

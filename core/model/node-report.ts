@@ -2,6 +2,7 @@
  * What a node says of itself: its PostgreSQL, its place in the history, where it can be reached. Written by that node
  * alone, when something but a position changes, else every few seconds. A report is evidence, never a permission.
  */
+import type { HostSecretUse } from './cluster-secrets.ts';
 import type { NodeId } from './lease.ts';
 import type { Lsn } from './lsn.ts';
 import type { SystemIdentifier } from './system-identifier.ts';
@@ -77,6 +78,8 @@ export interface NodeReport {
   readonly diskLow?: boolean;
   /** It holds its lease by the promises of its peers, or has promised a peer not to take over; missing as above. */
   readonly failsafe?: boolean;
+  /** Which versions of the secrets it uses; missing where it cannot follow a rotation. */
+  readonly secrets?: HostSecretUse;
   readonly addresses: NodeAddresses;
   /** Of PostgreSQL. */
   readonly version: string;
@@ -107,6 +110,8 @@ export interface ProxyReport {
   /** The operation for which it could not pause in time. */
   readonly pauseFailedFor: string | null;
   readonly detail: string;
+  /** As in a node's report. */
+  readonly secrets?: HostSecretUse;
   readonly addresses: ProxyAddresses;
   /** As in a node's report. */
   readonly agent?: AgentRelease;

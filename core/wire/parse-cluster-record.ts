@@ -33,6 +33,7 @@ import {
   text,
   withDefault,
 } from './item-shape.ts';
+import { clusterSecretsShape } from './parse-cluster-secrets.ts';
 import { fencedHostShape, fencingChoice } from './parse-fencing.ts';
 import { synchronousMethods, synchronousModes } from './parse-lease.ts';
 import { tlsSpec } from './parse-tls.ts';
@@ -90,6 +91,7 @@ const recordShape = itemShape<Omit<ClusterRecord, 'lastFailover'>>({
   ),
   paused: boolean,
   fencedHosts: withDefault(listOf(fencedHostShape), []),
+  secrets: optional(clusterSecretsShape),
 });
 
 const lastFailoverShape = itemShape<LastFailover>({

@@ -75,6 +75,7 @@ const known: Readonly<Record<EventKind, true>> = {
   authority_made: true,
   drill_started: true,
   drill_ended: true,
+  secret_rotation: true,
 };
 
 export const eventKinds = Object.keys(known) as readonly EventKind[];

@@ -2,7 +2,13 @@
  * The JSON file that tells an agent who and where it is. Cloud-init may have written it, or a person: unknown keys are
  * refused, paths must be absolute, and no refusal repeats a secret.
  */
-import type { DatabaseHostConfig, HostConfig, HostSecrets, ProxyHostConfig } from '../model/host-config.ts';
+import type {
+  DatabaseHostConfig,
+  HostConfig,
+  HostSecrets,
+  ProxyHostConfig,
+  SecretIds,
+} from '../model/host-config.ts';
 import type { NodeTags } from '../model/node-report.ts';
 import {
   type Fields,
@@ -34,6 +40,7 @@ const commonKeys = [
   'runAs',
   'actions',
   'secrets',
+  'secretIds',
   'role',
 ];
 
@@ -109,6 +116,7 @@ function readCommon(fields: Fields) {
     }),
     actions: readOneOf(fields['actions'], 'actions', ['both', 'run-command']),
     secrets: readSecrets(fields['secrets']),
+    secretIds: readNullable(fields['secretIds'], 'secretIds', readSecretIds),
   };
 }
 
@@ -119,6 +127,12 @@ function readSecrets(value: unknown): HostSecrets {
     replication: readCredentials(secrets['replication'], 'secrets.replication'),
     cluster: readSecret(secrets['cluster'], 'secrets.cluster'),
   };
+}
+
+function readSecretIds(value: unknown, field: string): SecretIds {
+  const ids = readKnownFields(value, field, ['superuser', 'replication', 'cluster']);
+  const id = (name: string) => readNonEmpty(ids[name], `${field}.${name}`);
+  return { superuser: id('superuser'), replication: id('replication'), cluster: id('cluster') };
 }
 
 function readCredentials(value: unknown, field: string): { name: string; password: string } {

@@ -31,6 +31,7 @@ import {
   systemIdentifier,
   text,
 } from './item-shape.ts';
+import { hostSecretUseShape } from './parse-cluster-secrets.ts';
 
 const roles: readonly NodeRole[] = ['primary', 'standby', 'none'];
 const postgresStates: readonly PostgresState[] = [
@@ -92,6 +93,7 @@ const reportShape = itemShape<NodeReport>({
   health: optional(oneOf(healths)),
   diskLow: optional(boolean),
   failsafe: optional(boolean),
+  secrets: optional(hostSecretUseShape),
   addresses: itemShape<NodeAddresses>({
     host: nonEmpty,
     port: portOrNone,

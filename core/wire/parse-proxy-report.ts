@@ -10,9 +10,11 @@ import {
   itemShape,
   nonEmpty,
   nullable,
+  optional,
   positive,
   text,
 } from './item-shape.ts';
+import { hostSecretUseShape } from './parse-cluster-secrets.ts';
 import { agentRelease, portOrNone } from './parse-node-report.ts';
 
 const reportShape = itemShape<ProxyReport>({
@@ -26,6 +28,7 @@ const reportShape = itemShape<ProxyReport>({
   pausedFor: nullable(nonEmpty),
   pauseFailedFor: nullable(nonEmpty),
   detail: text,
+  secrets: optional(hostSecretUseShape),
   addresses: itemShape<ProxyAddresses>({
     host: nonEmpty,
     endpointPort: portOrNone,

@@ -15,7 +15,7 @@ import { type Ec2, type HostDriver, openEc2 } from '../aws/ec2.ts';
 import { createLambdaRunner, type LambdaRunner } from '../aws/lambda.ts';
 import { commandDelivery, type LatencyProfile, latencyOf } from '../aws/latency-profile.ts';
 import { runSchedules } from '../aws/schedule.ts';
-import { openSecretsManager } from '../aws/secrets-manager.ts';
+import { type NewSecret, openSecretsManager, type SecretsManager } from '../aws/secrets-manager.ts';
 import { type AwsServer, startAwsServer } from '../aws/server.ts';
 import { openSsm } from '../aws/ssm.ts';
 import { createStepFunctions } from '../aws/step-functions.ts';
@@ -34,12 +34,15 @@ export interface AwsOptions {
   readonly hostDriver: HostDriver;
   /** The hosts need certificates: they are signed within seconds rather than within a minute. */
   readonly signsCertificates: boolean;
+  /** Secrets that are made where they are not there, and rotated by the stack's function. */
+  readonly secrets: readonly Omit<NewSecret, 'rotationFunctionArn'>[];
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
 }
 
 export interface Aws {
   readonly server: AwsServer;
   readonly ec2: Ec2;
+  readonly secretsManager: SecretsManager;
   /** All that AWS would have counted since the start. */
   usage(): readonly UsageLine[];
   /** Takes up executions that an earlier runtime left open, and starts the schedules. Once the hosts are booted. */
@@ -110,6 +113,7 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
       usage.add({ service: 'states', operation: type, what: '', who: '' }),
     onFault: (executionArn, error) => log('error', 'execution could not be kept', { executionArn, error }),
   });
+  const secretsManager = openSecrets(options, lambda);
   const server = await startAwsServer({
     port: options.port,
     delayMs,
@@ -117,8 +121,8 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     lambda,
     stepFunctions: { handle: (operation, input) => stepFunctions.handle(operation, input) },
     ssm,
-    secretsManager: openSecretsManager({ folder: join(folder, 'secrets-manager'), ...place }),
     ec2,
+    secretsManager,
     onRequest: (service, operation, headers) => {
       // What DynamoDB and functions do is counted with what it consumes.
       if (service === 'dynamodb' || service === 'lambda') return;
@@ -132,12 +136,14 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   const orders = options.hosts.length;
   await lambda.prewarm((name) => {
     if (name.endsWith('-certify')) return options.signsCertificates ? 1 : 0;
-    return name.endsWith('-order') ? orders : 1;
+    // No client waits for a rotation.
+    return name.endsWith('-rotate') ? 0 : name.endsWith('-order') ? orders : 1;
   });
   let schedules: ReturnType<typeof runSchedules> | null = null;
   return {
     server,
     ec2,
+    secretsManager,
     usage: () => usage.lines(),
     resume() {
       stepFunctions.resume();
@@ -159,12 +165,26 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     async close() {
       schedules?.stop();
       stepFunctions.close();
+      secretsManager.close();
       ssm.close();
       await server.close();
       await lambda.close();
       await dynamoDb.close();
     },
   };
+}
+
+function openSecrets({ stack, folder, secrets, log }: AwsOptions, lambda: LambdaRunner): SecretsManager {
+  const secretsManager = openSecretsManager({
+    file: join(folder, 'secrets-manager.json'),
+    ...{ region: stack.region, accountId: stack.accountId },
+    invoke: (functionArn, payload) => lambda.invoke(functionArn, payload),
+    onFailure: (secret, step, error) => log('warn', 'a rotation has to wait', { secret, step, error }),
+  });
+  const rotation = stack.functions.find(({ name }) => name.endsWith('-rotate'));
+  for (const secret of secrets)
+    secretsManager.ensure({ ...secret, rotationFunctionArn: rotation?.arn ?? null });
+  return secretsManager;
 }
 
 /** How often a task looks whether Step Functions are back; the end of the outage bounds it. */

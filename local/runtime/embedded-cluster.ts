@@ -32,6 +32,7 @@ import type { ControlPlaneElsewhere } from './control-plane-elsewhere.ts';
 import { dataFolderNotice, startEndpointsPublisher } from './endpoints-publisher.ts';
 import { Host } from './host-driver.ts';
 import { type HostSurroundings, hostAddress, prepareHosts, wantedHosts } from './host-files.ts';
+import { currentSuperuser, firstSecrets, secretIdsOf } from './kept-secrets.ts';
 import { removeCluster, runningHosts } from './left-overs.ts';
 import { type ClusterNetwork, removeNetwork } from './netns/cluster-network.ts';
 import { clearTheGround, openNetwork, openRelay } from './netns/hosts-network.ts';
@@ -198,7 +199,9 @@ async function start(starting: Starting): Promise<void> {
   const aws = elsewhere === null ? await playAws(starting, stack, surroundings, network) : null;
   signal.throwIfAborted();
   await createRecord(surroundings);
-  const publisher = startEndpointsPublisher(folder, surroundings, [...hosts.values()]);
+  const superuser = () =>
+    currentSuperuser(aws?.secretsManager.currentText(secretIdsOf(file.cluster).superuser) ?? null, state);
+  const publisher = startEndpointsPublisher(folder, surroundings, [...hosts.values()], superuser);
   publish = publisher.publish;
   undo.push(() => {
     publish = () => {};
@@ -228,7 +231,8 @@ function surroundingsOf(
   };
   if (elsewhere !== null) {
     const { accessKeyId, secretAccessKey, ...place } = elsewhere;
-    return { ...common, ...place, state: { ...state, accessKeyId, secretAccessKey }, workerScript: null };
+    const kept = { ...state, accessKeyId, secretAccessKey };
+    return { ...common, ...place, state: kept, workerScript: null, secretIds: null };
   }
   return {
     ...common,
@@ -243,6 +247,7 @@ function surroundingsOf(
     },
     awsEndpointUrl: `http://127.0.0.1:${state.awsPort}`,
     workerScript,
+    secretIds: secretIdsOf(file.cluster),
   };
 }
 
@@ -269,6 +274,7 @@ async function playAws(
     latency: starting.latency,
     credentials: { accessKeyId, secretAccessKey },
     signsCertificates: starting.file.spec.tls.mode === 'required',
+    secrets: firstSecrets(state),
     hosts: [...hosts.values()].map(({ id, instanceId }) => ({
       id,
       instanceId,

@@ -18,6 +18,8 @@ import type { Host } from './host-driver.ts';
 import { type HostSurroundings, hostState, portOf } from './host-files.ts';
 import { writeJsonFile } from './json-file.ts';
 
+type Login = ClusterState['secrets']['superuser'];
+
 const lookEveryMs = 200;
 const loopback = '127.0.0.1';
 const database = 'postgres';
@@ -33,12 +35,14 @@ export function startEndpointsPublisher(
   folder: ClusterFolder,
   surroundings: HostSurroundings,
   hosts: readonly Host[],
+  /** As whom clients log in now: the superuser's secret is rotated. */
+  superuser: () => Login,
 ): EndpointsPublisher {
   let written = '';
   let trusted = '';
   const publish = () => {
     if (surroundings.file.spec.tls.mode === 'required') trusted = publishAuthorities(folder, hosts, trusted);
-    const endpoints = endpointsOf(folder, surroundings, hosts);
+    const endpoints = endpointsOf(folder, surroundings, hosts, superuser());
     const text = JSON.stringify(endpoints);
     if (text === written) return;
     written = text;
@@ -59,12 +63,13 @@ function endpointsOf(
   folder: ClusterFolder,
   surroundings: HostSurroundings,
   hosts: readonly Host[],
+  superuser: Login,
 ): Endpoints {
   const { cluster } = folder;
   const { state, region, awsEndpointUrl, tableName, stateMachineArn, documents, file } = surroundings;
   const proxy = file.proxies[0];
   const authorities = file.spec.tls.mode === 'required' ? folder.authorities : null;
-  const dsnAt = (port: number) => dsn(state, port, authorities);
+  const dsnAt = (port: number) => dsn(superuser, port, authorities);
   const proxyDsn = (purpose: string) =>
     proxy === undefined ? '' : dsnAt(portOf(hostState(state, proxy.id).ports, purpose));
   return {
@@ -92,8 +97,7 @@ function endpointsOf(
 }
 
 /** `authorities`: the file of those whom clients have to trust; null: without TLS. */
-function dsn(state: ClusterState, port: number, authorities: string | null): string {
-  const { name, password } = state.secrets.superuser;
+function dsn({ name, password }: Login, port: number, authorities: string | null): string {
   const query =
     authorities === null ? '' : `?sslmode=verify-full&sslrootcert=${encodeURIComponent(authorities)}`;
   return `postgres://${encodeURIComponent(name)}:${encodeURIComponent(password)}@${loopback}:${port}/${database}${query}`;

@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import type { RunAs } from '../../adapters/process.ts';
 import type { ProxyPrograms } from '../../adapters/proxy/find-programs.ts';
 import { agentNodeOptions } from '../../agent/node-options.ts';
-import type { DatabaseHostConfig, ProxyHostConfig } from '../../core/model/host-config.ts';
+import type { DatabaseHostConfig, ProxyHostConfig, SecretIds } from '../../core/model/host-config.ts';
 import type { ClusterFile, NodeInFile, ProxyInFile } from '../../core/wire/parse-cluster-file.ts';
 import type { SsmWorkerConfig } from '../ssm-worker.ts';
 import type { ClusterState, HostState, WantedHost } from './cluster-state.ts';
@@ -38,6 +38,8 @@ export interface HostSurroundings {
   readonly agentBundle: string;
   /** The worker that plays the SSM agent; null where Run Command is somebody else's. */
   readonly workerScript: string | null;
+  /** Where Secrets Manager keeps the hosts' secrets; null where that is somebody else's, who rotates nothing here. */
+  readonly secretIds: SecretIds | null;
   /** Where pids are left for a later runtime. */
   readonly processesFolder: string;
 }
@@ -102,6 +104,7 @@ function commonConfig({ file, state, ...surroundings }: HostSurroundings, id: st
     runAs: surroundings.runAs,
     actions: file.actions,
     secrets: state.secrets,
+    secretIds: surroundings.secretIds,
   };
 }
 

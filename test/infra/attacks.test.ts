@@ -358,7 +358,8 @@ const attacksOnOperations: readonly Attack[] = [
 ];
 
 describe('refused', () => {
-  for (const attacks of [attacksOnItems, attacksOnCertificates, attacksOnHosts, attacksOnOperations]) {
+  const all = [...[attacksOnItems, attacksOnCertificates, attacksOnHosts, attacksOnOperations]];
+  for (const attacks of all) {
     test.each(attacks)('%s', (_sentence, by, request) => {
       for (const role of by) expect(ask(role, request()), role).not.toBe('allowed');
     });

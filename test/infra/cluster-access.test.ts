@@ -213,15 +213,43 @@ describe('secrets', () => {
   test("can be read by their own cluster's hosts alone, each by its whole name", () => {
     // Who signs certificates has the authorities' secrets, and none that hosts have: see attacks.test.ts.
     const readers = may(whole, /^secretsmanager:/).filter(([policy]) => !policy.includes('Certify'));
-    expect(readers.map(([policy]) => policy.replace(/[0-9A-F]{8}$/, ''))).toEqual([
+    const byHosts = readers.filter(([policy]) => !policy.includes('Rotate'));
+    expect(byHosts.map(([policy]) => policy.replace(/[0-9A-F]{8}$/, ''))).toEqual([
       'MainAccessDatabasePolicy',
       'MainAccessProxyPolicy',
     ]);
+    expect(readers).toHaveLength(3);
     const names = whole.ofType('AWS::SecretsManager::Secret').map(({ id }) => ({ Ref: id }));
-    for (const [, statement] of readers) {
+    for (const [, statement] of byHosts) {
       expect(actionsOf(statement)).toEqual(['secretsmanager:GetSecretValue']);
       expect(statement.Resource).toEqual(names);
     }
+  });
+
+  test("are rotated each month by the control plane's function, not at once, and say whose and which they are", () => {
+    const schedules = whole.ofType('AWS::SecretsManager::RotationSchedule');
+    expect(schedules).toHaveLength(3);
+    const [rotate] = whole.ofType('AWS::Lambda::Function').filter(({ id }) => id.includes('Rotate'));
+    for (const { properties } of schedules) {
+      expect(properties).toMatchObject({
+        RotationLambdaARN: { 'Fn::GetAtt': [rotate?.id, 'Arn'] },
+        RotationRules: { AutomaticallyAfterDays: 30 },
+        RotateImmediatelyOnUpdate: false,
+      });
+    }
+    const tags = whole
+      .ofType('AWS::SecretsManager::Secret')
+      .map(({ properties }) => properties['Tags'] as readonly { Key: string; Value: string }[]);
+    expect(tags.map((list) => list.find(({ Key }) => Key === 'leasehold:secret')?.Value)).toEqual([
+      ...['superuser', 'replication', 'cluster'],
+    ]);
+    for (const list of tags) expect(list).toContainEqual({ Key: 'leasehold:cluster', Value: 'main' });
+  });
+
+  test('are not rotated by themselves where their owner says so', async () => {
+    const byHand = await templates.cluster({ cluster: 'main', rotateSecrets: false });
+    expect(byHand.ofType('AWS::SecretsManager::RotationSchedule')).toEqual([]);
+    expect(byHand.ofType('AWS::SecretsManager::Secret')).toHaveLength(3);
   });
 
   test('never stand in the template or in user data, only their names do', () => {
@@ -254,6 +282,10 @@ test('hosts of a cluster in a stack of its own reach only its items, and answer 
     expect(flat(Resource)).toContain('stateMachine:Leasehold-failover');
 });
 
+/** The rotation uses whatever key a secret has, through Secrets Manager. */
+const withoutRotation = (template: Template) =>
+  may(template, /^kms:/).filter(([, { Sid }]) => Sid !== 'KeysThroughSecretsManager');
+
 describe("a key of the customer's", () => {
   test('encrypts volumes, secrets and roots of a cluster', () => {
     const key = orders.one('AWS::KMS::Key').id;
@@ -279,20 +311,20 @@ describe("a key of the customer's", () => {
     const logs = hosts.ofType('AWS::Logs::LogGroup');
     expect(logs.length).toBeGreaterThanOrEqual(8);
     for (const { properties } of logs) expect(flat(properties['KmsKeyId'] ?? null)).toContain(key);
-    const users = may(hosts, /^kms:/);
+    const users = withoutRotation(hosts);
     const through = (service: string) =>
       users.filter(([, { Condition }]) =>
         flat(Condition ?? null).includes(`"kms:ViaService":{"Fn::Join":["",["${service}."`),
       );
-    // Eight functions, and two roles for each of the two clusters; who signs keeps authorities too.
-    expect(through('dynamodb')).toHaveLength(8 + 4);
+    // Nine functions, and two roles for each of the two clusters; who signs keeps authorities too.
+    expect(through('dynamodb')).toHaveLength(9 + 4);
     expect(through('secretsmanager').map(([id]) => id.includes('Certify'))).toEqual([true]);
-    expect(users).toHaveLength(8 + 4 + 1);
+    expect(users).toHaveLength(9 + 4 + 1);
     for (const [, { Resource }] of users) expect(flat(Resource)).toContain(key);
   });
 
   test('is used by nobody where there is none', () => {
-    expect(may(whole, /^kms:/)).toEqual([]);
+    expect(withoutRotation(whole)).toEqual([]);
     expect(flat(whole.one('AWS::DynamoDB::GlobalTable').properties)).not.toContain('SSESpecification');
   });
 });

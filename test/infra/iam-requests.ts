@@ -32,7 +32,7 @@ export function items(
   call: string,
   keys: readonly string[] | null,
   below = '',
-  more: Record<string, string> = {},
+  more: NonNullable<ResourceRequest['keys']> = {},
 ): IamRequest {
   return on(`dynamodb:${call}`, {
     arn: `arn:aws:dynamodb:${place}:table/${roles.stack.tables[0]?.name}${below}`,
@@ -61,3 +61,19 @@ export const workflow = workflowNames.map(roleOf);
 /** The secret of a cluster's authorities, as Secrets Manager completes its name. */
 export const authoritySecret = (cluster: string) =>
   `arn:aws:secretsmanager:${place}:secret:${stackName}-authority/${cluster}-AbCdEf`;
+
+export const rotation = 'RotationRotateRole';
+
+/** A call about a secret; `rotatedBy`: the function that it is set up to be rotated by. */
+export function secret(call: string, about: { readonly rotatedBy?: string } = {}): IamRequest {
+  const { rotatedBy } = about;
+  return on(`secretsmanager:${call}`, {
+    arn: `arn:aws:secretsmanager:${place}:secret:main-superuser-abc123`,
+    keys:
+      rotatedBy === undefined
+        ? {}
+        : {
+            'secretsmanager:resource/AllowRotationLambdaArn': `arn:aws:lambda:${place}:function:${rotatedBy}`,
+          },
+  });
+}

@@ -112,8 +112,8 @@ describe('the functions', () => {
     ]);
   });
 
-  test('only who signs certificates reaches secrets, those of authorities alone', () => {
-    for (const policy of policies()) {
+  test('only who signs certificates reaches secrets, those of authorities alone, and who rotates those that it rotates', () => {
+    for (const policy of policies().filter(({ id }) => !id.includes('RotateRole'))) {
       const reached = statementsOf(policy).filter((statement) =>
         actionsOf(statement).some((action) => action.startsWith('secretsmanager:')),
       );
@@ -192,9 +192,44 @@ describe('the functions', () => {
 
 test('figures and alarms go by logs and by CloudWatch: no role publishes, encrypts, or sends metrics or events', () => {
   for (const policy of policies()) {
-    for (const action of statementsOf(policy).flatMap(actionsOf))
-      expect(action).not.toMatch(/^(sns|kms|cloudwatch|events|fis):/);
+    for (const action of statementsOf(policy).flatMap(actionsOf)) {
+      expect(action).not.toMatch(/^(sns|cloudwatch|events|fis):/);
+      // Whose trade are secrets.
+      if (!policy.id.includes('Rotate')) expect(action).not.toMatch(/^kms:/);
+    }
   }
+});
+
+describe('the rotation of secrets', () => {
+  test('changes of a record its secrets alone, puts nothing but events, and knows no lease to write', () => {
+    const statements = policyOf('RotationRotateRole');
+    expect(may(statements, 'dynamodb:UpdateItem').map(({ Condition }) => Condition)).toEqual([
+      {
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*'] },
+        'ForAllValues:StringEquals': {
+          'dynamodb:Attributes': ['pk', 'sk', 'version', 'operation', 'secrets'],
+        },
+        Null: { 'dynamodb:LeadingKeys': 'false', 'dynamodb:Attributes': 'false' },
+      },
+    ]);
+    expect(may(statements, 'dynamodb:PutItem').map(({ Condition }) => Condition)).toEqual([
+      {
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster#*#events'] },
+        Null: { 'dynamodb:LeadingKeys': 'false' },
+      },
+    ]);
+    for (const action of ['ssm:SendCommand', 'states:StartExecution', 'ec2:StopInstances'])
+      expect(may(statements, action)).toEqual([]);
+  });
+
+  test('is called by Secrets Manager of this account', () => {
+    const permissions = template
+      .ofType('AWS::Lambda::Permission')
+      .filter(({ properties }) => properties['Principal'] === 'secretsmanager.amazonaws.com');
+    expect(permissions.map(({ properties }) => properties['SourceAccount'])).toEqual([
+      { Ref: 'AWS::AccountId' },
+    ]);
+  });
 });
 
 describe('the hosts of a cluster', () => {

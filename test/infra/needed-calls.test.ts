@@ -24,6 +24,8 @@ import {
   place,
   proxy,
   roleOf,
+  rotation,
+  secret,
   workflowNames,
 } from './iam-requests.ts';
 import { type Roles, synthesiseRoles } from './iam-roles.ts';
@@ -169,6 +171,16 @@ describe('allowed', () => {
     expect(ask(database, on('states:StartExecution', machine(ours)))).toBe('allowed');
   });
 
+  test('a rotation sees the cluster, writes its secrets into the record, tells of it, and handles its secrets', () => {
+    for (const kind of ['', '#nodes', '#proxies'])
+      expect(ask(rotation, items(roles, 'Query', [`cluster#orders${kind}`])), kind).toBe('allowed');
+    const attributes = { 'dynamodb:Attributes': ['pk', 'sk', 'version', 'operation', 'secrets'] };
+    expect(ask(rotation, items(roles, 'UpdateItem', ['cluster#orders'], '', attributes))).toBe('allowed');
+    expect(ask(rotation, items(roles, 'PutItem', ['cluster#orders#events']))).toBe('allowed');
+    for (const call of ['DescribeSecret', 'GetSecretValue', 'PutSecretValue', 'UpdateSecretVersionStage'])
+      expect(ask(rotation, secret(call, { rotatedBy: 'Leasehold-rotate' })), call).toBe('allowed');
+  });
+
   test('the state machine calls each of its steps', () => {
     for (const name of workflowNames.filter((one) => one !== 'sentinel'))
       expect(
@@ -180,7 +192,7 @@ describe('allowed', () => {
   });
 
   test('every role of the stack is one that is attacked here', () => {
-    const attacked = [...anyHost, ...anyFunction, 'StateMachineRole'];
+    const attacked = [...anyHost, ...anyFunction, rotation, 'StateMachineRole'];
     expect(roles.names.filter((name) => !attacked.some((part) => name.includes(part)))).toEqual([]);
   });
 });

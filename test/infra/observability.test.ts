@@ -76,6 +76,8 @@ describe('the alarms', () => {
   test('of the control plane watch the functions and the state machine, as AWS counts them', () => {
     const others = alarms().filter(({ Namespace }) => Namespace !== metricNamespace);
     expect(others.map(({ Namespace, MetricName }) => `${Namespace} ${MetricName}`).toSorted()).toEqual([
+      // The sentinel's and the rotation's.
+      'AWS/Lambda Errors',
       'AWS/Lambda Errors',
       'AWS/Lambda Errors',
       'AWS/States ExecutionsFailed',
@@ -131,7 +133,7 @@ describe('what is made when nothing is said', () => {
       expect(alarm['TreatMissingData']).toBe('notBreaching');
       expect(existsSync(join(runbook, `${pageOf(alarm)}.md`))).toBe(true);
     }
-    expect(made().length - ours.length).toBe(3);
+    expect(made().length - ours.length).toBe(4);
   });
 
   test('has no dashboard and no key, and says so to the functions that send figures', () => {
@@ -141,7 +143,10 @@ describe('what is made when nothing is said', () => {
       new Set(
         of
           .ofType('AWS::Lambda::Function')
-          .map(({ properties }) => flat(properties['Environment'] ?? null).match(/WATCHING":"(\w+)"/)?.[1]),
+          // The rotation sends none.
+          .flatMap(
+            ({ properties }) => flat(properties['Environment'] ?? null).match(/WATCHING":"(\w+)"/)?.[1] ?? [],
+          ),
       );
     expect([...watchingOf(essential)]).toEqual(['essential']);
     expect([...watchingOf(template)]).toEqual(['full']);
@@ -227,7 +232,7 @@ test('several clusters have alarms each, addresses are subscribed, and a rule he
   const stack = stackWith({ clusters: ['main', 'orders'], alarmEmails: ['ops@example.com'] });
   new Rule(stack, 'Failed', { eventPattern: operationsEnded(stack.controlPlane.machine, ['FAILED']) });
   const two = Template.fromStack(stack);
-  two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * 3 + 3);
+  two.resourceCountIs('AWS::CloudWatch::Alarm', 2 * 3 + 4);
   const [machine] = Object.keys(two.findResources('AWS::StepFunctions::StateMachine'));
   two.hasResourceProperties('AWS::Events::Rule', {
     EventPattern: {

@@ -43,10 +43,10 @@ test('the table is kept, recoverable, on demand, and expires events alone', () =
 const isEachMinute = ({ FunctionName }: JsonObject) => /-(sentinel|certify)$/.test(String(FunctionName));
 
 describe('the functions', () => {
-  test('are the seven of the workflow, on the newest Node, on arm64, traced but for those of each minute', () => {
+  test('are the seven of the workflow and the rotation, on the newest Node, on arm64, traced but for those of each minute', () => {
     const functions = template.ofType('AWS::Lambda::Function');
     expect(functions.map(({ properties }) => properties['FunctionName']).toSorted()).toEqual(
-      functionNames.map((name) => `Leasehold-${name}`).toSorted(),
+      [...functionNames, 'rotate'].map((name) => `Leasehold-${name}`).toSorted(),
     );
     for (const { properties } of functions) {
       expect(properties).toMatchObject({

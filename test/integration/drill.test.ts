@@ -8,6 +8,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type ClusterSandbox, eventually, openClusterSandbox } from './support/cluster-sandbox.ts';
 import { startLeasehold } from './support/leasehold-cli.ts';
+import { allSecrets, ComingAndGoing, rotate, secretVersions, untilRotated } from './support/rotation.ts';
 
 let sandbox: ClusterSandbox;
 /** The host that the fault killed. */
@@ -76,6 +77,70 @@ it('outside of its window nothing is touched, and a window that is none is refus
   expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('--window was "sometime"') });
   expect(await sandbox.cluster.primary()).toBe(primary);
 });
+
+/** What a client is told whose login is not taken, by PostgreSQL or by PgBouncer. */
+const lockedOut = /password|authentication|no such (user|role)|login/i;
+
+it('all secrets are rotated while clients write and the primary host is lost: nobody is locked out', async ({
+  annotate,
+}) => {
+  const { cluster } = sandbox;
+  const first = cluster.endpoints().dsn.endpoint;
+  await cluster.query(await cluster.primary(), 'create table if not exists rotated (row int)');
+  const client = new ComingAndGoing(first, 'rotated');
+  const wanted = await rotate(cluster, allSecrets);
+  await eventually('a version that is offered', async () =>
+    Object.values(await secretVersions(cluster)).some(({ next }) => next !== null),
+  );
+  const killed = await cluster.primary();
+  await cluster.killHost(killed);
+  await eventually('another primary', async () => (await cluster.primary().catch(() => killed)) !== killed);
+  await cluster.bootHost(killed);
+  await untilRotated(cluster, wanted, 60_000);
+  await client.stop();
+  expect(client.errors.filter((message) => lockedOut.test(message))).toEqual([]);
+  const primary = await cluster.primary();
+  const rows = await cluster.query<{ row: number }>(primary, 'select row from rotated');
+  const kept = new Set(rows.map(({ row }) => row));
+  expect(client.acknowledged.filter((row) => !kept.has(row))).toEqual([]);
+  // Whoever asks for the secret now gets the other role; what it makes belongs to the same one.
+  const second = cluster.endpoints().dsn.endpoint;
+  expect(new URL(second).username).toBe(`${new URL(first).username}_alt`);
+  expect(await asked(second, 'select current_user, session_user')).toEqual([
+    { current_user: 'postgres', session_user: 'postgres_alt' },
+  ]);
+  expect(await asked(first, 'select session_user')).toEqual([{ session_user: 'postgres' }]);
+  const senders = await cluster.query(primary, 'select distinct usename from pg_stat_replication');
+  expect(senders).toEqual([{ usename: 'leasehold_replication_alt' }]);
+  await annotate(`${client.acknowledged.length} rows, errors: ${JSON.stringify(client.errors)}`);
+});
+
+it('after a second rotation the first password opens nothing, and a host that was installed with it comes back', async () => {
+  const { cluster } = sandbox;
+  const [node] = Object.values(cluster.endpoints().dsn.nodes);
+  await untilRotated(cluster, await rotate(cluster, ['superuser']), 30_000);
+  const file = join(sandbox.project, '.leasehold/main/state.json');
+  const installed = JSON.parse(readFileSync(file, 'utf8')).secrets.superuser.password;
+  const old = new URL(node ?? '');
+  Object.assign(old, { username: 'postgres', password: installed });
+  await expect(asked(`${old}`, 'select 1')).rejects.toThrow('password authentication failed');
+  const standby = await cluster.standby();
+  await cluster.killHost(standby);
+  await cluster.bootHost(standby);
+  await cluster.untilWhole(60_000);
+  const now = cluster.endpoints().dsn.endpoint;
+  expect(await asked(now, 'select session_user')).toEqual([{ session_user: new URL(now).username }]);
+});
+
+async function asked(dsn: string, sql: string): Promise<unknown[]> {
+  const client = new Client({ connectionString: dsn });
+  await client.connect();
+  try {
+    return (await client.query(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
 
 // Its host is left dead, for the next one.
 it('a fault is a drill too: the primary host is killed, another one takes over, the gap is in the history', async ({

@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findInstallation } from '../../adapters/postgres/find-installation.ts';
+import { otherRole } from '../../core/model/cluster-secrets.ts';
 import { systemIdentifierOf } from '../../core/model/system-identifier.ts';
 import { PostgresSandbox } from './support/postgres-sandbox.ts';
 
@@ -55,6 +56,41 @@ test('a wrong password is refused over TCP, the right one is not', async () => {
   };
   await expect(login('postgres', 'wrong', 'postgres')).rejects.toMatchObject({ code: '28P01' });
   await login('postgres', node.postgres.host.superuser.password, 'postgres');
+});
+
+test('the other role of each login gets in with the same rights, replicates, and acts as the first; a former password does not', async () => {
+  const node = await sandbox.primary('node-1');
+  const { postgres } = node;
+  const [superuser, replication] = (['superuser', 'replication'] as const).map((kind) => ({
+    kind,
+    login: { name: otherRole(postgres.host[kind].name), password: `next-of-${kind}` },
+  }));
+  if (superuser === undefined || replication === undefined) throw new Error('no logins');
+  for (const { kind, login } of [superuser, replication]) {
+    expect(await postgres.takesLogin(kind, login)).toBe(false);
+    expect(await postgres.setLogin(kind, login)).toBe(null);
+    expect(await postgres.setLogin(kind, login)).toBe(null);
+    expect(await postgres.takesLogin(kind, login)).toBe(true);
+    expect(await postgres.takesLogin(kind, { ...login, password: 'former' })).toBe(false);
+  }
+  // What it is for, not any login.
+  expect(await postgres.takesLogin('superuser', replication.login)).toBe(false);
+  const may = `select has_function_privilege('${replication.login.name}', 'pg_read_binary_file(text)', 'execute')`;
+  expect(await sandbox.value(node, may)).toBe(true);
+  const { default: pg } = await import('pg');
+  const connect = async (login: { name: string; password: string }, more: object, sql: string) => {
+    const at = { host: '127.0.0.1', port: node.port, user: login.name, password: login.password };
+    const client = new pg.Client({ ...at, database: 'postgres', ...more } as never);
+    await client.connect();
+    return await client.query(sql).finally(() => client.end());
+  };
+  const { rows } = await connect(superuser.login, {}, 'select current_user, session_user');
+  expect(rows).toEqual([{ current_user: 'postgres', session_user: 'postgres_alt' }]);
+  // By the rules of pg_hba.conf for replication, which name the first role alone.
+  await connect(replication.login, { replication: 'true' }, 'IDENTIFY_SYSTEM');
+  expect(
+    await sandbox.value(node, 'select count(*)::int from pg_hba_file_rules where error is not null'),
+  ).toBe(0);
 });
 
 test('an initdb killed half way leaves nothing that looks like a data directory, and the next one succeeds', async () => {

@@ -98,6 +98,7 @@ const anyState: fc.Arbitrary<HostState> = fc
     bootstrapSilentMs: fc.constantFrom(0, 10_000),
     slotReady: fc.boolean(),
     upstreamKnown: fc.boolean(),
+    loginChanged: fc.boolean(),
   })
   .map(({ lease, record, ...rest }) =>
     aPrimary({

@@ -36,6 +36,7 @@ export async function embeddedControlPlane(
     credentials,
     signsCertificates: options.signsCertificates ?? false,
     hosts: [],
+    secrets: [],
     hostDriver: { stop: noHost, start: noHost, setSecurityGroups: noHost },
     log: () => undefined,
   });

@@ -94,6 +94,7 @@ export function aPrimary(change: Changes = {}): HostState {
     registered: 'here',
     lacksCertificate: false,
     upstreamKnown: true,
+    loginChanged: false,
     unattendedMs: 0,
     ...rest,
   };

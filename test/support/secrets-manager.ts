@@ -1,6 +1,10 @@
-/** Secrets Manager on loopback, as far as a host asks it: GetSecretValue, by a secret's name. */
+/** The embedded Secrets Manager on a port of its own, for what asks nothing else of AWS. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { AwsError } from '../../local/aws/aws-error.ts';
+import { openSecretsManager } from '../../local/aws/secrets-manager.ts';
+import type { JsonService } from '../../local/aws/server.ts';
+import { readBody, send, sendJsonError, targetOf } from '../../local/aws/wire.ts';
 
 export interface SecretsManager {
   readonly url: string;
@@ -10,25 +14,27 @@ export interface SecretsManager {
 export async function startSecretsManager(
   secrets: Readonly<Record<string, string>>,
 ): Promise<SecretsManager> {
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk: Buffer) => {
-      body += chunk.toString();
-    });
-    request.on('end', () => {
-      const asked = request.headers['x-amz-target'] === 'secretsmanager.GetSecretValue';
-      const { SecretId = '' } = JSON.parse(body) as { SecretId?: string };
-      const text = asked ? secrets[SecretId] : undefined;
-      const answer =
-        text === undefined
-          ? {
-              __type: 'ResourceNotFoundException',
-              Message: "Secrets Manager can't find the specified secret.",
-            }
-          : { Name: SecretId, SecretString: text };
-      response.writeHead(text === undefined ? 400 : 200, { 'content-type': 'application/x-amz-json-1.1' });
-      response.end(JSON.stringify(answer));
-    });
+  const service = openSecretsManager({
+    ...{ file: null, region: 'us-east-1', accountId: '000000000000' },
+    invoke: () => Promise.reject(new Error('nothing is rotated here')),
+  });
+  for (const [name, text] of Object.entries(secrets))
+    service.ensure({ name, text, tags: {}, rotationFunctionArn: null });
+  return await serveSecretsManager(service);
+}
+
+export async function serveSecretsManager(service: Pick<JsonService, 'handle'>): Promise<SecretsManager> {
+  const contentType = 'application/x-amz-json-1.1';
+  const server = createServer(async (request, response) => {
+    const target = targetOf(request);
+    const operation = target.kind === 'json' && target.service === 'secretsmanager' ? target.operation : '';
+    try {
+      const answer = await service.handle(operation, JSON.parse(String(await readBody(request))));
+      send(response, 200, contentType, JSON.stringify(answer));
+    } catch (error) {
+      if (!(error instanceof AwsError)) throw error;
+      sendJsonError(response, contentType, error);
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

@@ -41,7 +41,10 @@ function bench({ state, start = () => undefined, running = null }: Bench = {}) {
   };
   const context = {
     certificates: { trusted: () => null, isMissing: () => false },
-    config: { node: state?.node ?? 'node1', instanceId: 'i-1', tags: {} },
+    config: {
+      ...{ node: state?.node ?? 'node1', instanceId: 'i-1', tags: {} },
+      secrets: { replication: { name: 'replicator' } },
+    },
     writer: { node: state?.node ?? 'node1', incarnation: 'i1' },
     keeper: {
       view: () => ({

@@ -7,13 +7,18 @@ import type { HostConfig } from '../../core/model/host-config.ts';
 
 const nowMs = 1_800_000_000_000;
 const config = {
-  ...{ cluster: 'main', node: 'n1', region: 'eu-west-1', tableName: 'Clusters', secrets: { cluster: 's1' } },
+  ...{ cluster: 'main', node: 'n1', region: 'eu-west-1', tableName: 'Clusters', secretIds: null },
   stateMachineArn: 'arn:aws:states:eu-west-1:123456789012:stateMachine:Leasehold-failover',
 } as unknown as HostConfig;
 const nodes = ['n1', 'n2', 'n3'].map((node) => ({
   node,
   addresses: { host: `${node}.internal`, restPort: 8008 },
 }));
+const currentTexts = {
+  superuser: '{"username":"postgres","password":"p1"}',
+  replication: '{"username":"replicator_alt","password":"p2"}',
+  cluster: 's1',
+};
 const denied = { kind: 'denied', message: 'not authorized to perform this' } as const;
 const unreachable = { kind: 'unreachable', message: 'timeout' } as const;
 
@@ -27,7 +32,12 @@ async function findings(trouble: Partial<ServiceDeps>) {
       readNodes: async () => ({ kind: 'ok', value: nodes }) as never,
     },
     aws: { describeExecution: async () => denied },
-    clusterSecret: async () => ({ kind: 'ok', value: 's1' }),
+    secretsInUse: {
+      superuser: { name: 'postgres', password: 'p1' },
+      replication: { name: 'replicator_alt', password: 'p2' },
+      cluster: 's1',
+    },
+    currentSecret: async (kind) => ({ kind: 'ok', value: currentTexts[kind] }),
     status: async () => 200,
     awsTimeMs: async () => nowMs - 500,
     nowMs: () => nowMs,
@@ -73,16 +83,30 @@ test('nodes that do not answer, or answer badly, are named with their address', 
   expect(peers?.text).toContain('no answer from n2 at n2.internal:8008, n3 at n3.internal:8008 (503)');
 });
 
-test('Step Functions out of reach, a rotated secret and one that may not be read are told', async () => {
+test('Step Functions out of reach is told', async () => {
   const aws = { describeExecution: async () => unreachable };
   expect(await findings({ aws })).toMatchObject([{ id: 'step-functions', state: 'failed' }]);
-  const rotated = await findings({ clusterSecret: async () => ({ kind: 'ok', value: 'another' }) });
-  expect(rotated).toMatchObject([{ id: 'secrets', state: 'warning' }]);
-  expect(rotated[0]?.text).not.toMatch(/another$|s1/);
-  expect(await findings({ clusterSecret: async () => denied })).toMatchObject([
+});
+
+test.each([
+  ['superuser', '{"username":"postgres","password":"another"}'],
+  ['replication', '{"username":"replicator","password":"p2"}'],
+  ['cluster', 'another'],
+] as const)('a secret of %s that this host does not use is named, and not told', async (kind, text) => {
+  const currentSecret: ServiceDeps['currentSecret'] = async (asked) => ({
+    ...{ kind: 'ok', value: asked === kind ? text : currentTexts[asked] },
+  });
+  const [found] = await findings({ currentSecret });
+  expect(found).toMatchObject({ id: 'secrets', state: 'warning' });
+  expect(found?.text).toMatch(new RegExp(`than the current one: ${kind} \\|`));
+  expect(found?.text).not.toMatch(/another version.*another|p1|p2|s1/);
+});
+
+test('a secret that may not be read is a failure, and a host that knows of none is not asked', async () => {
+  expect(await findings({ currentSecret: async () => denied })).toMatchObject([
     { id: 'secrets', state: 'failed' },
   ]);
-  expect(await findings({ clusterSecret: null })).toMatchObject([{ id: 'secrets', state: 'skipped' }]);
+  expect(await findings({ currentSecret: null })).toMatchObject([{ id: 'secrets', state: 'skipped' }]);
 });
 
 test.each([

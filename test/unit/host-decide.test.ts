@@ -324,6 +324,9 @@ const stories: readonly Story[] = [
     'follow',
     aStandby({ postgres: { kind: 'standby', streaming: true, upstream: 'node3' } }),
   ],
+  ['follows-by-another-login', 'follow', aStandby({ loginChanged: true })],
+  // Receivers connect anew for it: not in the middle of a hand-over.
+  ['standby-serves', 'none', aStandby({ loginChanged: true, record: aRecord({ operation: op }) })],
   ['standby-serves', 'none', aStandby()],
 ];
 

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPeerClient, type PeerAddress, type PeerClient } from '../../adapters/peer/peer-client.ts';
 import { macHeader, macOf } from '../../adapters/peer/peer-message.ts';
 import { createPeerServer, type PeerHandler } from '../../adapters/peer/peer-server.ts';
+import { fixedSecret } from '../../adapters/peer/shared-secret.ts';
 
 const secret = 'secret-of-the-test';
 const cluster = 'main';
@@ -48,7 +49,7 @@ async function serve(server: Server, node: string): Promise<PeerAddress> {
 
 async function member(handlers: Record<string, PeerHandler> = { '/failsafe': echo }) {
   const node = 'node2';
-  const peer = createPeerServer({ secret, cluster, node, handlers, now: () => nowMs });
+  const peer = createPeerServer({ secret: fixedSecret(secret), cluster, node, handlers, now: () => nowMs });
   return serve(
     createServer((request, response) => {
       if (!peer.take(request.url ?? '', request, response)) response.writeHead(404).end();
@@ -58,7 +59,7 @@ async function member(handlers: Record<string, PeerHandler> = { '/failsafe': ech
 }
 
 function client(change: Partial<Parameters<typeof createPeerClient>[0]> = {}): PeerClient {
-  const made = createPeerClient({ secret, cluster, from: 'node1', ...change });
+  const made = createPeerClient({ secret: fixedSecret(secret), cluster, from: 'node1', ...change });
   clients.push(made);
   return made;
 }
@@ -150,7 +151,7 @@ describe('a question between agents', () => {
 
 describe('what is not authentic', () => {
   it.each([
-    ['another secret', { secret: 'guessed' }],
+    ['another secret', { secret: fixedSecret('guessed') }],
     ['another cluster', { cluster: 'other' }],
   ])('is not heard: %s', async (_what, change) => {
     const peer = await member();

@@ -43,6 +43,7 @@ function bench() {
     restPort: () => 1,
     now: () => 0,
     emit: () => undefined,
+    secretUse: () => undefined,
     lacksCertificate: () => false,
     log: () => undefined,
   } as unknown as ProxyHostDeps);

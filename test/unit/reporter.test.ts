@@ -42,6 +42,7 @@ async function written(...facts: Facts[]): Promise<NodeReport[]> {
     server: { following: () => null },
     wakeUp: { port: 1 },
     restPort: () => 2,
+    secretUse: () => undefined,
     nodes: () => [],
     health: () => ({ ...wellHost, disk: { ...wellHost.disk, ...(now.low ? { low: true } : {}) } }),
     store: {

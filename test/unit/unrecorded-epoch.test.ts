@@ -25,7 +25,7 @@ async function started(recorded: boolean): Promise<{ upstream: unknown; noted: n
   };
   const context = {
     keeper: { view: () => ({ record, watch: { lease } }) },
-    config: { node: 'node2' },
+    config: { node: 'node2', secrets: { replication: { name: 'replicator' } } },
     nodes: () => [{ node: 'node1', addresses: { host: '127.0.0.1', port: 5432 } }],
     disk: { dataBelongsTo: (epoch: number) => noted.push(epoch) },
     server: { node },

@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
+import { fixedSecret } from '../../adapters/peer/shared-secret.ts';
 import { createWakeUp, type WakeUp, type WakeUpConfig } from '../../adapters/wake-up.ts';
 
 const host = '127.0.0.1';
@@ -23,7 +24,7 @@ async function agent(
   const wakeUp = await createWakeUp({
     host,
     port: 0,
-    secret: 's',
+    secret: fixedSecret('s'),
     cluster: 'main',
     node,
     onWake,

@@ -74,6 +74,7 @@ const common = {
     replication: { name: 'replicator', password: 'p2' },
     cluster: 'c',
   },
+  secretIds: { superuser: 'arn:s', replication: 'arn:r', cluster: 'arn:c' },
 } as const;
 
 const database: DatabaseHostConfig = {

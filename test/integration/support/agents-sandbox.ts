@@ -112,6 +112,7 @@ export class AgentsSandbox {
         replication: { name: 'replicator', password: 'replicator-of-the-test' },
         cluster: 'secret-of-the-test',
       },
+      secretIds: null,
       tags: { nofailover: false, failoverPriority: 0 },
       watchdog: null,
       postgres: {

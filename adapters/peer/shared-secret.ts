@@ -1,0 +1,14 @@
+/**
+ * The text that agents prove themselves to one another with. While it is rotated two are taken and one is signed with; both are asked for at
+ * each message, because they change while the agent runs.
+ */
+export interface SharedSecret {
+  readonly sign: () => string;
+  /** The one that is signed with among them. */
+  readonly accept: () => readonly string[];
+}
+
+/** One that never changes. */
+export function fixedSecret(text: string): SharedSecret {
+  return { sign: () => text, accept: () => [text] };
+}
