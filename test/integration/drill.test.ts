@@ -104,7 +104,11 @@ it('all secrets are rotated while clients write and the primary host is lost: no
   const kept = new Set(rows.map(({ row }) => row));
   expect(client.acknowledged.filter((row) => !kept.has(row))).toEqual([]);
   // Whoever asks for the secret now gets the other role; what it makes belongs to the same one.
-  const second = cluster.endpoints().dsn.endpoint;
+  // The runtime publishes it within a moment.
+  const second = await eventually('the new DSN', () => {
+    const { endpoint } = cluster.endpoints().dsn;
+    return endpoint !== first && endpoint;
+  });
   expect(new URL(second).username).toBe(`${new URL(first).username}_alt`);
   expect(await asked(second, 'select current_user, session_user')).toEqual([
     { current_user: 'postgres', session_user: 'postgres_alt' },
