@@ -1,10 +1,10 @@
 /**
  * Forgets what a host said of itself, so that another machine can take its name. Watched first for longer than a living agent is silent,
  * and removed only as it was read last: an agent that speaks in between keeps its name. Run again after it died anywhere, it does what
- * is left to do.
+ * is left to do: a fence's note of a machine that nobody reports from any more says that a removal was not finished.
  */
 import { decideForget, type ForgetView, fencedNote } from '../../core/failover/decide-forget.ts';
-import { forgetFencedHost } from '../../core/model/fencing.ts';
+import { type FencedHost, forgetFencedHost } from '../../core/model/fencing.ts';
 import type { NodeId } from '../../core/model/lease.ts';
 import type { NodeReport, ProxyReport } from '../../core/model/node-report.ts';
 import { reportPaceMs } from '../../core/model/report-pace.ts';
@@ -15,7 +15,15 @@ import { need, needOrRefused } from './workflow-error.ts';
 
 export interface ForgetDeps extends Pick<WorkflowDeps, 'now' | 'sleep' | 'time' | 'newId' | 'log' | 'who'> {
   readonly hosts: Pick<WorkflowDeps['hosts'], 'instanceState'>;
+  /** The one in which `hosts` asks EC2. */
+  readonly region: string;
   readonly say: (line: string) => void;
+}
+
+export interface ForgetRequest {
+  readonly host: NodeId;
+  readonly althoughSynchronous: boolean;
+  readonly althoughUnknown: boolean;
 }
 
 export type Forgotten =
@@ -33,45 +41,57 @@ const noteAttempts = 10;
 export async function forgetHost(
   deps: ForgetDeps,
   store: ClusterStore,
-  request: { readonly host: NodeId; readonly althoughSynchronous: boolean },
+  request: ForgetRequest,
 ): Promise<Forgotten> {
   const first = await look(deps, store, request);
   const early = decideForget({ ...first.view, heard: false });
   if (early.kind === 'refused') return early;
-  deps.say(`watching ${request.host} for ${watchMs / 1000} s`);
-  const untilMs = deps.now() + watchMs;
-  let { report } = first;
-  while (isSame(report, first.report) && deps.now() < untilMs) {
-    await deps.sleep(lookEveryMs);
-    report = await readReport(store, request.host);
-  }
+  if (first.report !== null) await watch(deps, store, request.host, first.report);
   const last = await look(deps, store, request);
   const decision = decideForget({ ...last.view, heard: !isSame(last.report, first.report) });
   if (decision.kind === 'refused') return decision;
-  if (last.report === null || needOrRefused(await store.removeReport(last.report)) === null)
+  if (last.report !== null && needOrRefused(await store.removeReport(last.report)) === null)
     return { kind: 'refused', rule: 'still-heard', reason: 'it has said something new just now' };
   const { instanceId, rule } = decision;
-  await removeNote(deps, store, request.host, instanceId);
   await emit(deps, store, {
     kind: 'host_forgotten',
     message: `${request.host} on ${instanceId}, which is ${last.view.instance}: another machine may take its name`,
     rule,
     epoch: last.view.lease?.epoch ?? null,
   });
+  // Last: as long as it is there, another run ends what this one began.
+  await removeNote(deps, store, request.host, instanceId);
   return { kind: 'done', instanceId };
+}
+
+/** Until it reports, or for longer than a living host is silent. */
+async function watch(deps: ForgetDeps, store: ClusterStore, host: NodeId, first: Report): Promise<void> {
+  deps.say(`watching ${host} for ${watchMs / 1000} s`);
+  const untilMs = deps.now() + watchMs;
+  let report: Report | null = first;
+  while (isSame(report, first) && deps.now() < untilMs) {
+    await deps.sleep(lookEveryMs);
+    report = await readReport(store, host);
+  }
 }
 
 async function look(
   deps: ForgetDeps,
   store: ClusterStore,
-  { host, althoughSynchronous }: { readonly host: NodeId; readonly althoughSynchronous: boolean },
+  request: ForgetRequest,
 ): Promise<{ view: Omit<ForgetView, 'heard'>; report: Report | null }> {
-  const report = await readReport(store, host);
-  const state = report === null ? null : await deps.hosts.instanceState(report.instanceId);
+  const report = await readReport(store, request.host);
+  const machine = report ?? (await readNote(store, request.host));
+  const state = machine === null ? null : await deps.hosts.instanceState(machine.instanceId);
   const instance = state?.kind === 'ok' ? state.value : null;
   // After the report: what it is decided by must not be older.
   const { record, lease } = need(await store.readHead());
-  return { view: { host, record, lease, report, instance, althoughSynchronous }, report };
+  return { view: { ...request, region: deps.region, record, lease, machine, instance }, report };
+}
+
+async function readNote(store: ClusterStore, host: NodeId): Promise<FencedHost | null> {
+  const { record } = need(await store.readHead());
+  return record?.fencedHosts.find(({ node }) => node === host) ?? null;
 }
 
 async function readReport(store: ClusterStore, host: NodeId): Promise<Report | null> {

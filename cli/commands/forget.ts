@@ -4,7 +4,7 @@ import { ulid } from 'ulid';
 import { createAwsClients } from '../../adapters/aws/clients.ts';
 import { monotonicMs, sleepMs } from '../../adapters/clock.ts';
 import { createAwsPorts } from '../../adapters/workflow/aws-ports.ts';
-import { forgetHost } from '../../adapters/workflow/forget-host.ts';
+import { type ForgetRequest, forgetHost } from '../../adapters/workflow/forget-host.ts';
 import { WorkflowError } from '../../adapters/workflow/workflow-error.ts';
 import { CliError } from '../cli-error.ts';
 import {
@@ -17,6 +17,7 @@ import { print, say } from '../terminal.ts';
 
 interface ForgetOptions extends ClusterOptions {
   readonly althoughSynchronous?: boolean;
+  readonly althoughUnknownToEc2?: boolean;
 }
 
 export function addForgetCommand(program: Command): void {
@@ -24,12 +25,21 @@ export function addForgetCommand(program: Command): void {
     .description('let another machine take the name of a host whose machine is stopped or gone')
     .argument('<host>', 'a node or a proxy')
     .option('--although-synchronous', 'although commits wait for it, and no other standby can take its place')
+    .option(
+      '--although-unknown-to-ec2',
+      "although EC2 does not know its machine: it was terminated, and this is the hosts' region and account",
+    )
     .action((host: string, options: ForgetOptions) =>
-      forget(openCluster(options), host, options.althoughSynchronous === true),
+      forget(openCluster(options), {
+        host,
+        althoughSynchronous: options.althoughSynchronous === true,
+        althoughUnknown: options.althoughUnknownToEc2 === true,
+      }),
     );
 }
 
-async function forget(access: ClusterAccess, host: string, althoughSynchronous: boolean): Promise<void> {
+async function forget(access: ClusterAccess, request: ForgetRequest): Promise<void> {
+  const { host } = request;
   const clients = createAwsClients(access.clientConfig);
   const { hosts } = createAwsPorts(clients, {
     stateMachineArn: access.stateMachineArn,
@@ -41,6 +51,7 @@ async function forget(access: ClusterAccess, host: string, althoughSynchronous: 
       {
         who: 'cli',
         hosts,
+        region: access.clientConfig.region,
         say,
         now: monotonicMs,
         sleep: sleepMs,
@@ -51,7 +62,7 @@ async function forget(access: ClusterAccess, host: string, althoughSynchronous: 
         },
       },
       access.store,
-      { host, althoughSynchronous },
+      request,
     );
     if (outcome.kind === 'refused')
       throw new CliError(`${host} was not forgotten: ${outcome.reason} (${outcome.rule})`);

@@ -177,6 +177,7 @@ describe('joining', () => {
         {
           ...{ who: 'test', say: () => undefined, log: () => undefined, now: () => nowMs },
           hosts: { instanceState: async () => ok('terminated') },
+          region: 'eu-central-1',
           sleep: async (ms) => {
             nowMs += ms;
           },
@@ -184,7 +185,7 @@ describe('joining', () => {
           newId: () => `01FORGOTTEN${nowMs}`,
         },
         cluster.store,
-        { host, althoughSynchronous: false },
+        { host, althoughSynchronous: false, althoughUnknown: false },
       );
     expect(await forget(lease?.holder ?? '')).toMatchObject({ kind: 'refused', rule: 'last-primary' });
     expect(await forget(old.node)).toEqual({ kind: 'done', instanceId: old.config.instanceId });

@@ -1,22 +1,24 @@
 /** Letting another machine take a host's name: what is in the way, what is watched, and what an agent that speaks in between keeps. */
 import { describe, expect, test } from 'vitest';
+import type { ClusterStore } from '../../../adapters/aws/cluster-store.ts';
 import { ok } from '../../../adapters/aws/store-answer.ts';
 import { forgetHost } from '../../../adapters/workflow/forget-host.ts';
 import { decideForget, type ForgetView } from '../../../core/failover/decide-forget.ts';
-import { createMemoryStore, createMemoryTable } from '../../support/memory-store.ts';
+import { createMemoryStore, createMemoryTable, type Fault } from '../../support/memory-store.ts';
 import { sampleLease, sampleNodeReport, sampleProxyReport, sampleRecord } from '../../support/samples.ts';
 
 const sync = { mode: 'off', method: 'any', k: 0, names: [], next: null } as const;
 const record = { ...sampleRecord, operation: null, failoverState: 'stable' as const, fencedHosts: [] };
 const lease = { ...sampleLease, state: 'held' as const, holder: 'node1', sync };
 const gone: ForgetView = {
-  ...{ host: 'node2', record, lease, heard: false, instance: 'terminated', althoughSynchronous: false },
-  report: { instanceId: 'i-0abc' },
+  ...{ host: 'node2', record, lease, heard: false, instance: 'terminated', region: 'eu-central-1' },
+  ...{ althoughSynchronous: false, althoughUnknown: false },
+  machine: { instanceId: 'i-0abc' },
 };
 const waited = { ...sync, mode: 'strict', k: 1, names: ['node2'] } as const;
 
 describe('the table', () => {
-  test.each(['terminated', 'stopped', 'absent'])('an instance that is %s', (instance) => {
+  test.each(['terminated', 'stopped'])('an instance that is %s', (instance) => {
     expect(decideForget({ ...gone, instance })).toEqual({
       ...{ kind: 'forget', rule: `instance-${instance}`, instanceId: 'i-0abc' },
     });
@@ -24,7 +26,7 @@ describe('the table', () => {
 
   test.each<[string, Partial<ForgetView>]>([
     ['no-such-cluster', { record: null }],
-    ['nothing-to-forget', { report: null }],
+    ['nothing-to-forget', { machine: null }],
     ['last-primary', { host: 'node1' }],
     ['last-primary', { host: 'node1', lease: { ...lease, state: 'sealed' } }],
     [
@@ -44,8 +46,22 @@ describe('the table', () => {
     ['instance-runs', { instance: 'pending' }],
     ['instance-runs', { instance: 'stopping' }],
     ['instance-runs', { instance: 'shutting-down' }],
+    ['instance-runs', { instance: 'running', althoughUnknown: true }],
+    ['instance-runs', { instance: 'a state of tomorrow' }],
+    ['instance-unobserved', { instance: null, althoughUnknown: true }],
   ])('%s is in the way', (rule, change) => {
     expect(decideForget({ ...gone, ...change })).toMatchObject({ kind: 'refused', rule });
+  });
+
+  test('that EC2 does not know it is no proof: the region asked is named, and it goes when that is said', () => {
+    const unknown = { ...gone, instance: 'absent' };
+    expect(decideForget(unknown)).toEqual({
+      ...{ kind: 'refused', rule: 'instance-unknown' },
+      reason: expect.stringMatching(
+        /eu-central-1 does not know its machine i-0abc.*--although-unknown-to-ec2/,
+      ),
+    });
+    expect(decideForget({ ...unknown, althoughUnknown: true })).toMatchObject({ rule: 'instance-absent' });
   });
 
   test('a name that commits wait for goes when that is said', () => {
@@ -55,7 +71,11 @@ describe('the table', () => {
 });
 
 /** `atSecond`: what happens while it is watched. */
-function bench(atSecond: Readonly<Record<number, () => void>> = {}, instance = 'terminated') {
+function bench(
+  atSecond: Readonly<Record<number, () => void>> = {},
+  instance = 'terminated',
+  fault: (call: keyof ClusterStore) => Fault | null = () => null,
+) {
   const table = createMemoryTable();
   table.record = {
     ...record,
@@ -77,12 +97,12 @@ function bench(atSecond: Readonly<Record<number, () => void>> = {}, instance = '
   table.nodes.set('node2', sampleNodeReport);
   table.proxies.set('proxy1', sampleProxyReport);
   let nowMs = 0;
-  const store = createMemoryStore({ table });
+  const store = createMemoryStore({ table, fault });
   const forget = (host: string) =>
     forgetHost(
       {
         who: 'cli',
-        hosts: { instanceState: async () => ok(instance) },
+        ...{ hosts: { instanceState: async () => ok(instance) }, region: 'eu-central-1' },
         say: () => undefined,
         now: () => nowMs,
         sleep: async (ms) => {
@@ -94,7 +114,7 @@ function bench(atSecond: Readonly<Record<number, () => void>> = {}, instance = '
         log: () => undefined,
       },
       store,
-      { host, althoughSynchronous: false },
+      { host, althoughSynchronous: false, althoughUnknown: false },
     );
   return { table, forget, waitedMs: () => nowMs };
 }
@@ -108,6 +128,36 @@ test('a silent host is watched for longer than an agent is silent, then forgotte
   expect(table.record?.members).toEqual(record.members);
   expect([...table.events.values()]).toMatchObject([{ kind: 'host_forgotten', rule: 'instance-terminated' }]);
   expect(await forget('node2')).toMatchObject({ rule: 'nothing-to-forget' });
+});
+
+test.each(['putEvent', 'updateRecord'] as const)(
+  'killed after the removal, at %s: another run ends it, without a watch, if the machine is still down',
+  async (at) => {
+    let killed = false;
+    const { table, forget, waitedMs } = bench({}, 'stopped', (call) => {
+      if (call !== at || killed) return null;
+      killed = true;
+      return { lost: 'request', failure: new Error('killed') };
+    });
+    await expect(forget('node2')).rejects.toThrow('killed');
+    expect(table.nodes.has('node2')).toBe(false);
+    expect(table.record?.fencedHosts).toHaveLength(1);
+    const watchedMs = waitedMs();
+    expect(await forget('node2')).toEqual({ kind: 'done', instanceId: 'i-0abc' });
+    expect(waitedMs()).toBe(watchedMs);
+    expect(table.record?.fencedHosts).toEqual([]);
+    expect([...table.events.values()].at(-1)).toMatchObject({
+      kind: 'host_forgotten',
+      rule: 'instance-stopped',
+    });
+  },
+);
+
+test('the note of a machine that runs, and that nobody reports from, stays', async () => {
+  const { table, forget } = bench({}, 'running');
+  table.nodes.clear();
+  expect(await forget('node2')).toMatchObject({ kind: 'refused', rule: 'instance-runs' });
+  expect(table.record?.fencedHosts).toHaveLength(1);
 });
 
 test('a proxy likewise', async () => {
