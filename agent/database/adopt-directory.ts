@@ -1,9 +1,9 @@
 /**
  * Makes the data of this node the first of its cluster, as an operator has told it: prepared (recovered, roles, configuration), then this
- * host's notes of another cluster set aside, then the system identifier written, if the claim is still the same. Each step may be
- * done again: until the last one the table orders it anew.
+ * host's notes of another cluster set aside, if the claim was read again and is still the same, then the system identifier written, on
+ * that condition too. Each step may be done again: until the last one the table orders it anew.
  */
-import { formatSystemIdentifier } from '../../core/model/system-identifier.ts';
+import { formatSystemIdentifier, type SystemIdentifier } from '../../core/model/system-identifier.ts';
 import type { HostContext } from './host-context.ts';
 import { publishSystem } from './publish-system.ts';
 
@@ -12,11 +12,8 @@ const told = new WeakMap<HostContext['disk'], string>();
 
 export async function adoptDirectory(context: HostContext): Promise<void> {
   const { keeper, server, disk, config } = context;
-  await keeper.refresh();
-  const { record, watch } = keeper.view();
-  const claim = record?.bootstrap;
-  if (claim?.adopts === undefined || claim.node !== config.node) return;
-  if (record?.systemIdentifier !== null || watch.lease !== null) return;
+  const claim = await readClaim(context);
+  if (claim === null) return;
   const prepared = await server.node.adopt(claim.adopts);
   if (prepared.kind !== 'adopted') {
     // Tried again each second, and told once: what failed has a time in it.
@@ -26,6 +23,8 @@ export async function adoptDirectory(context: HostContext): Promise<void> {
     told.set(disk, key);
     return;
   }
+  // The preparation may have taken long. The bars of the other cluster are let go of only for a claim that stands.
+  if ((await readClaim(context))?.nonce !== claim.nonce) return;
   disk.beginAnew(claim.nonce);
   if (await publishSystem(context, claim.nonce, claim.adopts))
     context.emit(
@@ -34,4 +33,17 @@ export async function adoptDirectory(context: HostContext): Promise<void> {
       { rule: 'adopt-data' },
     );
   await keeper.refresh();
+}
+
+/** This node's claim as it was read just now; null: there is none that it may act on, or no answer. */
+async function readClaim({
+  keeper,
+  config,
+}: HostContext): Promise<{ nonce: string; adopts: SystemIdentifier } | null> {
+  if (!(await keeper.refresh())) return null;
+  const { record, watch } = keeper.view();
+  const claim = record?.bootstrap;
+  if (claim?.adopts === undefined || claim.node !== config.node) return null;
+  if (record?.systemIdentifier !== null || watch.lease !== null) return null;
+  return { nonce: claim.nonce, adopts: claim.adopts };
 }
