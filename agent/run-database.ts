@@ -74,7 +74,7 @@ const settleMs = 5_000;
 const standByMs = 100;
 
 export async function runDatabase(installed: DatabaseHostConfig): Promise<number> {
-  const book = new SecretBook(secretBookPath(installed), installed.secrets);
+  const book = new SecretBook(secretBookPath(installed), installed);
   return await runWith({ ...installed, secrets: book.secrets }, book);
 }
 

@@ -34,7 +34,7 @@ const roundMs = 500;
 const ensureRunningEveryMs = 1_000;
 
 export async function runProxy(installed: ProxyHostConfig): Promise<number> {
-  const book = new SecretBook(secretBookPath(installed), installed.secrets);
+  const book = new SecretBook(secretBookPath(installed), installed);
   return await runWith({ ...installed, secrets: book.secrets }, book);
 }
 

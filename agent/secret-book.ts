@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { SharedSecret } from '../adapters/peer/shared-secret.ts';
 import { type LoginKind, type SecretKind, secretKinds } from '../core/model/cluster-secrets.ts';
-import type { HostSecrets } from '../core/model/host-config.ts';
+import type { HostConfig, HostSecrets } from '../core/model/host-config.ts';
 import { readSecretText } from '../core/wire/parse-cluster-secrets.ts';
 import { writeDurably } from './disk-state.ts';
 
@@ -18,6 +18,8 @@ interface Login {
 
 /** Versions with their texts; `null` and '' stand for what the host was installed with. */
 interface Page {
+  /** Where Secrets Manager keeps the secret whose versions these are. */
+  readonly from: string | null;
   readonly uses: string | null;
   /** What was used before; undefined: nothing else. */
   readonly former?: string | null;
@@ -26,11 +28,13 @@ interface Page {
 
 type Pages = Readonly<Partial<Record<SecretKind, Page>>>;
 
-const blank: Page = { uses: null, texts: {} };
+/** What a host is installed with, and where Secrets Manager keeps it. */
+type Installed = Pick<HostConfig, 'secrets' | 'secretIds'>;
 
 export class SecretBook {
   readonly #path: string;
   readonly #installed: HostSecrets;
+  readonly #ids: HostConfig['secretIds'];
   readonly #save: (path: string, content: string) => void;
   #pages: Pages;
   /** As the host's configuration has them, with what is in use now in place of what was installed. */
@@ -38,11 +42,12 @@ export class SecretBook {
   readonly shared: SharedSecret;
 
   /** Throws when the file is there and cannot be understood. */
-  constructor(path: string, installed: HostSecrets, write = writeInFolder) {
+  constructor(path: string, { secrets, secretIds }: Installed, write = writeInFolder) {
     this.#path = path;
     this.#save = write;
-    this.#installed = installed;
-    this.#pages = readPages(path);
+    this.#installed = secrets;
+    this.#ids = secretIds;
+    this.#pages = readPages(path, secretIds);
     const login = (kind: LoginKind): Login => {
       const inUse = () => this.login(kind, this.uses(kind));
       return {
@@ -118,8 +123,8 @@ export class SecretBook {
   }
 
   dropFormer(kind: SecretKind): void {
-    const { uses, texts } = this.#page(kind);
-    this.#write(kind, { uses, texts });
+    const { former: _former, ...page } = this.#page(kind);
+    this.#write(kind, page);
   }
 
   forget(kind: SecretKind, versions: readonly string[]): void {
@@ -138,7 +143,7 @@ export class SecretBook {
   }
 
   #page(kind: SecretKind): Page {
-    return this.#pages[kind] ?? blank;
+    return this.#pages[kind] ?? { from: this.#ids?.[kind] ?? null, uses: null, texts: {} };
   }
 
   #write(kind: SecretKind, page: Page): void {
@@ -153,7 +158,11 @@ function writeInFolder(path: string, content: string): void {
   writeDurably(path, content);
 }
 
-function readPages(path: string): Pages {
+/**
+ * A volume that was another cluster's brings its book with it: pages of other secrets than this host's are left out. A host that was not
+ * told where its secrets are kept has what it was told.
+ */
+function readPages(path: string, ids: HostConfig['secretIds']): Pages {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -161,14 +170,16 @@ function readPages(path: string): Pages {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
-  const pages = parsed(text);
+  const book = parsed(text);
+  if (book === null) throw new Error(`${path} is no book of secrets`);
+  const pages: Partial<Record<SecretKind, Page>> = {};
   for (const kind of secretKinds) {
-    const page = pages?.[kind];
-    if (page === undefined) continue;
+    const page = book[kind];
+    if (page === undefined || page.from !== ids?.[kind]) continue;
     if (page.uses !== null && typeof page.texts?.[page.uses] !== 'string')
       throw new Error(`${path}: ${kind} has no text of the version in use`);
+    pages[kind] = page;
   }
-  if (pages === null) throw new Error(`${path} is no book of secrets`);
   return pages;
 }
 

@@ -33,7 +33,7 @@ export async function runDoctor(
       config,
       store,
       aws,
-      secretsInUse: new SecretBook(secretBookPath(config), config.secrets).secrets,
+      secretsInUse: new SecretBook(secretBookPath(config), config).secrets,
       currentSecret: currentSecretOf(config),
       status,
       awsTimeMs: async () => await dateOf(await client.endpoint()),

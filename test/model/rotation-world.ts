@@ -390,5 +390,5 @@ const roles = new Map(
 );
 
 function book(): SecretBook {
-  return new SecretBook('/nowhere/secrets.json', installed, () => undefined);
+  return new SecretBook('/nowhere/secrets.json', { secrets: installed, secretIds: null }, () => undefined);
 }

@@ -23,7 +23,7 @@ interface Host {
 }
 
 async function prepared({ kind = 'primary', takes = [false, true], holder = true, ...rest }: Host) {
-  const book = new SecretBook('/nowhere', installed, () => undefined);
+  const book = new SecretBook('/nowhere', { secrets: installed, secretIds: null }, () => undefined);
   book.add('superuser', 'v1', JSON.stringify({ username: rest.role ?? 'postgres_alt', password: 'p1' }));
   const did: string[] = [];
   const answers = [...takes];

@@ -8,9 +8,12 @@ import { baseRole, otherRole } from '../../../core/model/cluster-secrets.ts';
 import { readSecretText, withPassword } from '../../../core/wire/parse-cluster-secrets.ts';
 
 const installed = {
-  superuser: { name: 'postgres', password: 'p0' },
-  replication: { name: 'replicator', password: 'r0' },
-  cluster: 'c0',
+  secrets: {
+    superuser: { name: 'postgres', password: 'p0' },
+    replication: { name: 'replicator', password: 'r0' },
+    cluster: 'c0',
+  },
+  secretIds: { superuser: 'main/superuser', replication: 'main/replication', cluster: 'main/cluster' },
 };
 const login = (username: string, password: string) => JSON.stringify({ username, password });
 let folder: string;
@@ -44,6 +47,35 @@ test('what is in use survives the agent, whatever the host was installed with, a
   book.use('cluster', 'v1');
   expect(new SecretBook(path, installed).secrets.cluster).toBe('c1');
   expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+test("what another cluster's host left on the volume is not used, and goes with the next that is written", () => {
+  const ids = { superuser: 'other/superuser', replication: 'main/replication', cluster: 'other/cluster' };
+  const other = new SecretBook(path, { ...installed, secretIds: ids });
+  for (const kind of ['superuser', 'replication', 'cluster'] as const) {
+    other.add(kind, 'v1', login('another', 'of-another'));
+    other.use(kind, 'v1');
+  }
+  const book = new SecretBook(path, installed);
+  expect([book.uses('superuser'), book.former('superuser'), book.known('superuser')]).toEqual([
+    ...[null, undefined, []],
+  ]);
+  expect(book.secrets.superuser.password).toBe('p0');
+  expect(book.shared.accept()).toEqual(['c0']);
+  // The same secret: its version is the one in use there.
+  expect(book.uses('replication')).toBe('v1');
+  book.add('cluster', 'v2', 'c2');
+  expect(JSON.parse(readFileSync(path, 'utf8'))).not.toHaveProperty('superuser');
+  expect(new SecretBook(path, installed).shared.accept()).toEqual(['c0', 'c2']);
+});
+
+test('a host that was not told where its secrets are kept uses what it was told', () => {
+  const book = new SecretBook(path, installed);
+  book.add('cluster', 'v1', 'c1');
+  book.use('cluster', 'v1');
+  book.dropFormer('cluster');
+  expect(new SecretBook(path, { ...installed, secretIds: null }).secrets.cluster).toBe('c0');
+  expect(new SecretBook(path, installed).secrets.cluster).toBe('c1');
 });
 
 test('one login a role, what is in use before all others', () => {
@@ -97,7 +129,7 @@ test('a file that cannot be understood is refused without a word of it', () => {
   book.add('cluster', 'v1', 'topsecret');
   writeFileSync(path, readFileSync(path, 'utf8').slice(0, -5));
   expect(() => new SecretBook(path, installed)).toThrow(/^((?!topsecret).)*no book of secrets$/);
-  writeFileSync(path, '{"cluster":{"uses":"v9","texts":{"v1":"topsecret"}}}');
+  writeFileSync(path, '{"cluster":{"from":"main/cluster","uses":"v9","texts":{"v1":"topsecret"}}}');
   expect(() => new SecretBook(path, installed)).toThrow(/^((?!topsecret).)*no text of the version in use$/);
 });
 
