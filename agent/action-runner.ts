@@ -195,10 +195,12 @@ export class ActionRunner {
     this.poke();
   }
 
-  /** It is at work, or others pass the lease on: nothing is ordered from it now, and clients wait for whom its looking would slow down. */
+  /** It or others pass the lease on: nothing is ordered from it now, and clients wait for whom its looking would slow down. */
   #expectsNoAction(): boolean {
     const { record, watch } = this.#deps.keeper.view();
-    return this.running() !== null || standsBy(watch.lease, record, this.#deps.node);
+    const verb = this.running();
+    const passesOn = verb === 'stop-and-release' || verb === 'acquire-and-promote';
+    return passesOn || standsBy(watch.lease, record, this.#deps.node);
   }
 
   async #pollOnce(operation: string): Promise<void> {
@@ -290,6 +292,8 @@ export class ActionRunner {
     const done = this.#carryOut(action, executor, say).finally(() => {
       this.#active.delete(action.action);
       this.#watching.delete(action.action);
+      // What comes next may have been ordered meanwhile.
+      this.poke();
     });
     return { action, transcript, listeners, done };
   }

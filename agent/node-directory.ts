@@ -55,10 +55,13 @@ export class NodeDirectory {
     return this.#deps.now() - this.#changedMs >= quietAfterMs;
   }
 
-  /** What cannot be read stays as it was. While nothing changes, reads that cost half as much, and may be a moment old, will do. */
-  async read(): Promise<void> {
+  /**
+   * What cannot be read stays as it was. While nothing changes, and no operation is under way, reads that cost half as much, and may be
+   * a moment old, will do.
+   */
+  async read(underWay: boolean): Promise<void> {
     const { store, wakeUp, self } = this.#deps;
-    const options = { timeoutMs: readTimeoutMs, eventually: this.#isQuiet() };
+    const options = { timeoutMs: readTimeoutMs, eventually: !underWay && this.#isQuiet() };
     const [nodes, proxies] = await Promise.all([store.readNodes(options), this.#readProxies(options)]);
     if (nodes.kind === 'ok') {
       this.#nodes = nodes.value;

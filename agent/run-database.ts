@@ -229,6 +229,7 @@ async function assemble(config: DatabaseHostConfig, book: SecretBook): Promise<A
     failsafe: failsafeChannel(config.cluster, () => ({ peers, keeper, emit: context.emit })),
     log: (message, fields) => log('warn', message, fields),
   });
+  const underWay = () => keeper.view().record?.operation != null;
   const directory = new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs });
   const certificates = databaseCertificates({ config, table, server, tls, log });
   let restPort = config.restPort;
@@ -257,10 +258,10 @@ async function assemble(config: DatabaseHostConfig, book: SecretBook): Promise<A
     clients,
     now: uptimeMs,
     nodes: () => directory.nodes(),
-    readNodes: () => directory.read(),
+    readNodes: () => directory.read(underWay()),
     directoryRead: () => directory.hasRead(),
-    nodesEveryMs: () => directory.everyMs(keeper.view().record?.operation != null),
-    reportSoon: () => host.reconcile(),
+    nodesEveryMs: () => directory.everyMs(underWay()),
+    reportSoon: () => host.reconcileNow(),
     secretUse: () => rotation.report(),
     setHandingOver: (handingOver) => host.setHandingOver(handingOver),
     clientsWait: (wait) => host.clientsWait(wait),

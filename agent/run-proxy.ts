@@ -48,7 +48,7 @@ async function runWith(config: ProxyHostConfig, book: SecretBook): Promise<numbe
   const emit = createEmit({ store, log, who: config.node });
   const { stateMachineArn } = config;
   const clients = createControlPlaneClients({ aws: createAwsClients({ region }), stateMachineArn, log });
-  const opened = await openEndpoint(config, book, () => host.pauseExpired());
+  const opened = await openEndpoint(config, book, log, () => host.pauseExpired());
   const wakeUp = await createWakeUp({
     host: config.host,
     port: config.wakePort,
@@ -202,6 +202,7 @@ function loginsOf(book: SecretBook) {
 async function openEndpoint(
   config: ProxyHostConfig,
   book: SecretBook,
+  log: Log,
   onPauseExpired: () => void,
 ): Promise<ProxyEndpoint> {
   const listener = (port: number) => ({ host: config.host, port });
@@ -221,6 +222,7 @@ async function openEndpoint(
     poolSize: config.poolSize,
     tls: proxyTls(config),
     onPauseExpired,
+    onNotSaved: (detail) => log('error', 'the route could not be written to disk', { detail }),
   });
   if (opened.kind !== 'open') throw new Error(`${opened.kind}: ${opened.detail}`);
   return opened.endpoint;

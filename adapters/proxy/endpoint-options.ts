@@ -38,6 +38,8 @@ export interface EndpointOptions {
   readonly tls?: TlsFiles | null;
   /** Called when a pause ended by itself, with the route it opened to: null, for nobody vouched for any. */
   readonly onPauseExpired?: () => void;
+  /** Called when the route could not be written to disk: what HAProxy does is not changed by that, and it is tried again. */
+  readonly onNotSaved?: (detail: string) => void;
 }
 
 export interface CanaryUser {

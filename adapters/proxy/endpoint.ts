@@ -9,24 +9,19 @@
  * An unplanned one: the canary falls silent, clients are held; cut, routeTo: who was in a transaction sees one error, the others wait.
  * A primary that is started in place: the canary falls silent and sings again; the same for clients, and no order is needed.
  */
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
 import type { TlsFiles } from '../tls/tls-folder.ts';
 import { Canary } from './canary.ts';
 import { canaryAccess, type EndpointOptions, haproxyOptions, pgbouncerOptions } from './endpoint-options.ts';
 import type { HaproxyResult, HaproxyState } from './haproxy.ts';
 import { Haproxy } from './haproxy.ts';
 import type { NodeAddress } from './haproxy-config.ts';
-import { ownFolder, writeWhole } from './kept-process.ts';
+import { ownFolder } from './kept-process.ts';
 import type { PauseResult, ResumeResult } from './pgbouncer.ts';
 import { Pgbouncer } from './pgbouncer.ts';
 import type { PoolCounts } from './pgbouncer-console.ts';
 import type { ProgramFailure } from './program-failure.ts';
-
-/** Whom to route to, by which right. */
-export interface Route extends NodeAddress {
-  readonly epoch: number;
-}
+import { type Route, RouteFile } from './route-file.ts';
 
 export type RouteResult =
   | HaproxyResult
@@ -59,12 +54,6 @@ export interface Running {
   readonly restarted: readonly ('haproxy' | 'pgbouncer')[];
 }
 
-/** What is kept on disk about the route, so that a restarted agent knows by which epoch HAProxy routes. */
-interface Remembered {
-  readonly newestEpoch: number;
-  readonly route: Route | null;
-}
-
 /** After cancelled transactions, the pause has this long to come about. */
 const cancelledDrainMs = 250;
 /** Clients are held from the first moment; how long to wait for what is still open, before others get their turn. */
@@ -74,7 +63,7 @@ export class ProxyEndpoint {
   #options: EndpointOptions;
   #haproxy: Haproxy;
   #pgbouncer: Pgbouncer;
-  #remembered: Remembered;
+  readonly #file: RouteFile;
   #replicas: readonly NodeAddress[] = [];
   #nodes: readonly NodeAddress[];
   /** `pause` succeeded, and nothing has ended it since. */
@@ -83,21 +72,14 @@ export class ProxyEndpoint {
   #held = false;
   #canary: Canary | null;
   #expiry: NodeJS.Timeout | undefined;
-  /** The last write of what is remembered. */
-  #saved: Promise<void> = Promise.resolve();
   /** Commands run one after the other: a cut that overtakes a routeTo must not be undone by it. */
   #queue: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    options: EndpointOptions,
-    haproxy: Haproxy,
-    pgbouncer: Pgbouncer,
-    remembered: Remembered,
-  ) {
+  private constructor(options: EndpointOptions, haproxy: Haproxy, pgbouncer: Pgbouncer, file: RouteFile) {
     this.#options = options;
     this.#haproxy = haproxy;
     this.#pgbouncer = pgbouncer;
-    this.#remembered = remembered;
+    this.#file = file;
     this.#nodes = options.nodes;
     this.#canary = this.#newCanary();
   }
@@ -129,8 +111,8 @@ export class ProxyEndpoint {
       await pgbouncer.pgbouncer.stop();
       return haproxy;
     }
-    const remembered = await recall(options.folder);
-    const endpoint = new ProxyEndpoint(options, haproxy.haproxy, pgbouncer.pgbouncer, remembered);
+    const file = await RouteFile.open(options.folder, (detail) => options.onNotSaved?.(detail));
+    const endpoint = new ProxyEndpoint(options, haproxy.haproxy, pgbouncer.pgbouncer, file);
     return { kind: 'open', endpoint };
   }
 
@@ -159,8 +141,8 @@ export class ProxyEndpoint {
   }
 
   /**
-   * Lets clients through, to whatever the route is. Only after the primary was seen to take writes. Resolves when the route is on
-   * disk too, for which clients do not wait.
+   * Lets clients through, to whatever the route is. Only after the primary was seen to take writes. Resolves when the write of
+   * the route to disk has ended too, for which clients do not wait.
    */
   resume(): Promise<ResumeResult> {
     return this.#inTurn(async () => {
@@ -168,7 +150,7 @@ export class ProxyEndpoint {
       this.#held = false;
       this.#paused = false;
       const resumed = await this.#pgbouncer.resume();
-      await this.#whenSaved();
+      await this.#file.save();
       return resumed;
     });
   }
@@ -176,14 +158,14 @@ export class ProxyEndpoint {
   /** Routes to this node and ends what is connected to any other. Refused for an epoch older than the newest it was told of. */
   routeTo(route: Route): Promise<RouteResult> {
     return this.#inTurn(async () => {
-      const { newestEpoch } = this.#remembered;
+      const { newestEpoch } = this.#file.remembered();
       if (route.epoch < newestEpoch) return { kind: 'stale-epoch', newest: newestEpoch };
       const result = await this.#haproxy.routeTo(route);
       if (result.kind === 'done') {
-        this.#remember({ newestEpoch: route.epoch, route });
+        this.#file.remember({ newestEpoch: route.epoch, route });
         await this.#letGo();
         // A paused endpoint is resumed next, which waits for the file.
-        if (!this.#paused) await this.#whenSaved();
+        if (!this.#paused) await this.#file.save();
       }
       return result;
     });
@@ -199,9 +181,9 @@ export class ProxyEndpoint {
       const held = this.#hold();
       const result = await this.#haproxy.routeTo(null);
       await held;
-      const newest = Math.max(this.#remembered.newestEpoch, newestEpoch ?? 0);
-      this.#remember({ newestEpoch: newest, route: null });
-      await this.#whenSaved();
+      const newest = Math.max(this.#file.remembered().newestEpoch, newestEpoch ?? 0);
+      this.#file.remember({ newestEpoch: newest, route: null });
+      await this.#file.save();
       return result;
     });
   }
@@ -237,7 +219,7 @@ export class ProxyEndpoint {
       this.#pgbouncer.pools(),
     ]);
     const state = haproxy.kind === 'state' ? haproxy : null;
-    const { route } = this.#remembered;
+    const { route } = this.#file.remembered();
     return {
       haproxy: state,
       paused: paused === null ? null : paused && !this.#held,
@@ -272,9 +254,16 @@ export class ProxyEndpoint {
     return this.#inTurn(() => this.#pgbouncer.reload());
   }
 
-  /** Starts again whichever of the two has ended, with the last route and standbys. Cheap when both run: call it in each loop. */
+  /**
+   * Starts again whichever of the two has ended, with the last route and standbys, and writes the route where that failed. Cheap when there
+   * is nothing to do: call it in each loop.
+   */
   ensureRunning(): Promise<Running | ProgramFailure> {
-    return this.#inTurn(() => this.#restart());
+    return this.#inTurn(() => {
+      // What could not be written is tried again.
+      if (!this.#paused) void this.#file.save();
+      return this.#restart();
+    });
   }
 
   async #restart(): Promise<Running | ProgramFailure> {
@@ -293,7 +282,7 @@ export class ProxyEndpoint {
       const opened = await Haproxy.open(haproxyOptions(this.#options, this.#nodes));
       if (opened.kind !== 'open') return opened;
       this.#haproxy = opened.haproxy;
-      await this.#haproxy.routeTo(this.#remembered.route);
+      await this.#haproxy.routeTo(this.#file.remembered().route);
       await this.#haproxy.setReplicas(this.#replicas);
       restarted.push('haproxy');
     }
@@ -341,39 +330,5 @@ export class ProxyEndpoint {
     await this.cut();
     await this.resume();
     this.#options.onPauseExpired?.();
-  }
-
-  /** Throws, once, when what is remembered could not be written. */
-  async #whenSaved(): Promise<void> {
-    const saved = this.#saved;
-    this.#saved = Promise.resolve();
-    await saved;
-  }
-
-  /** Counts at once; `#whenSaved` tells when it is on disk. */
-  #remember(remembered: Remembered): void {
-    const { newestEpoch, route } = this.#remembered;
-    const same =
-      newestEpoch === remembered.newestEpoch && JSON.stringify(route) === JSON.stringify(remembered.route);
-    this.#remembered = remembered;
-    if (same) return;
-    const path = routeFile(this.#options.folder);
-    const write = () => writeWhole(path, `${JSON.stringify(remembered)}\n`, { mode: 0o600, owner: null });
-    this.#saved = this.#saved.then(write, write);
-    this.#saved.catch(() => undefined);
-  }
-}
-
-const routeFile = (folder: string) => join(folder, 'route.json');
-
-/** A file that is missing or was torn by a power cut tells nothing: the agent knows the newest epoch from its own disk, too. */
-async function recall(folder: string): Promise<Remembered> {
-  const nothing: Remembered = { newestEpoch: 0, route: null };
-  try {
-    const parsed = JSON.parse(await readFile(routeFile(folder), 'utf8')) as Partial<Remembered> | null;
-    if (typeof parsed?.newestEpoch !== 'number') return nothing;
-    return { newestEpoch: parsed.newestEpoch, route: parsed.route ?? null };
-  } catch {
-    return nothing;
   }
 }

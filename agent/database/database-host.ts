@@ -4,7 +4,6 @@
  * they run the table only lets through what stops PostgreSQL. The lease is renewed elsewhere (`lease-keeper.ts`), so that
  * nothing here can delay it.
  */
-import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
 import { decideFencing, decideHost } from '../../core/host/decide.ts';
 import type { HealthFacts } from '../../core/host/health.ts';
 import { type HostDecision, needsFailover } from '../../core/host/host-rules.ts';
@@ -42,6 +41,8 @@ export class DatabaseHost {
   #roundDone: Promise<void> = Promise.resolve();
   #working = false;
   #again = false;
+  /** What this host is has changed: the next round waits for no hand-over. */
+  #roundDue = false;
   #roundMs: number;
   #nodesReadMs = Number.NEGATIVE_INFINITY;
   #slotsTendedMs = Number.NEGATIVE_INFINITY;
@@ -95,7 +96,7 @@ export class DatabaseHost {
       this.#again = true;
       return;
     }
-    const restMs = roundDuringBatonMs[this.#clientsWait ? 'clientsWait' : 'armed'];
+    const restMs = this.#roundDue ? 0 : roundDuringBatonMs[this.#clientsWait ? 'clientsWait' : 'armed'];
     if (this.#passesBaton() && this.#context.now() - this.#roundMs < restMs) return;
     this.#working = true;
     this.#roundDone = this.#round()
@@ -108,6 +109,12 @@ export class DatabaseHost {
       });
   }
 
+  /** Others go by what this host says of itself, and that has changed: also in the middle of a hand-over. */
+  reconcileNow(): void {
+    this.#roundDue = true;
+    this.reconcile();
+  }
+
   /**
    * The lease changed, or a stage of the fence began. What stops PostgreSQL is decided on the last look, at once: a round may be
    * waiting for a server that hangs.
@@ -115,7 +122,7 @@ export class DatabaseHost {
   onLease(): void {
     const look = this.#context.server.last();
     if (look !== null && !this.#closed) {
-      if (this.#context.keeper.view().holdStage === 'quit') this.#quit();
+      if (this.#context.keeper.view().holdStage === 'quit') this.#context.server.quit();
       const decision = decideFencing(this.#state(look));
       if (decision !== null && !this.#fencing) {
         this.#fencing = true;
@@ -197,6 +204,7 @@ export class DatabaseHost {
   async #round(): Promise<void> {
     const { keeper, server, now, disk } = this.#context;
     this.#roundMs = now();
+    this.#roundDue = false;
     await this.#readNodes();
     const look = await server.look(this.#isCalm());
     this.#lastPrimary.saw(look);
@@ -239,6 +247,7 @@ export class DatabaseHost {
       holdStage,
       heldBack: heldBack !== null,
       postgres: look.postgres,
+      mayHaveOpened: server.mayHaveOpened(),
       disk: {
         dataDirectory: look.dataDirectory,
         systemIdentifier: look.control?.systemIdentifier ?? null,
@@ -333,14 +342,6 @@ export class DatabaseHost {
         this.#lastRule = '';
         this.reconcile();
       });
-  }
-
-  /** The immediate shutdown before the kill: PostgreSQL's own children end with it. */
-  #quit(): void {
-    const postmaster = this.#context.server.last()?.postmaster;
-    if (postmaster != null && isProcessAlive(postmaster.pid, postmaster.startTicks)) {
-      sendSignal(postmaster.pid, 'SIGQUIT');
-    }
   }
 
   /** The stream from the primary broke: its host may be gone. Reads become frequent; nothing else follows from it. */

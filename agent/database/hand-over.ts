@@ -3,6 +3,7 @@
  * pause, stop PostgreSQL, release. Step Functions has armed both halves before and only hears of the end. Until the release
  * is sent everything can be called off, at the cost of a pause.
  */
+import type { StopResult } from '../../adapters/postgres/lifecycle.ts';
 import { announce, release, withdraw } from '../../core/lease/lease-write.ts';
 import { epochRecord } from '../../core/model/cluster-record.ts';
 import type { NodeId } from '../../core/model/lease.ts';
@@ -29,7 +30,7 @@ export async function stopAndRelease(
   action: Action,
   run: ActionContext,
 ): Promise<ActionOutcome> {
-  const { keeper, writer } = context;
+  const { keeper } = context;
   const target = action.args.node;
   if (target === undefined) return failed('invalid-input', 'stop-and-release needs args.node, the successor');
   if (!keeper.isHolder()) return failed('not-holder', 'this agent does not hold the lease');
@@ -45,39 +46,9 @@ export async function stopAndRelease(
       'not-serving',
       'PostgreSQL does not answer as a primary: it may be recovering from a crash',
     );
-  const postmaster = await context.server.node.findPostmaster();
-  const announced = await writeFresh(context, (seen) => announce(seen, writer, action.operation, target));
-  if (announced.kind !== 'done') return failed('not-announced', announced.kind);
-  context.clientsWait(true);
-  const announcedMs = context.now();
-  const paused = await proxiesPaused(context, action);
-  if (paused !== null) {
-    await callOff(context);
-    return failed('not-paused', paused);
-  }
-  run.say(`proxies paused after ${Math.round(context.now() - announcedMs)} ms`);
-  context.setHandingOver(true);
-  const stopped = await context.server.node.stopFast(stopLimitMs);
-  if (stopped.kind !== 'stopped' || !stopped.cleanShutdown || stopped.as !== 'primary') {
-    // Not clean: what was acknowledged may not be elsewhere. The lease stays, and the agent restarts PostgreSQL in place.
-    await context.server.node.killAll('a shutdown that did not end');
-    await callOff(context);
-    return failed('not-stopped', `no clean shutdown within ${stopLimitMs} ms: ${stopped.kind}`);
-  }
-  run.say(
-    `SIGINT, as pg_ctl stop sends it: clean shutdown, checkpoint at ${formatLsn(stopped.checkpointLsn)}, ${Math.round(stopped.ms)} ms`,
-  );
-  context.server.nowShutDown(postmaster);
-  const given = await writeFresh(context, (seen) =>
-    release(seen, writer, {
-      operation: action.operation,
-      successor: target,
-      releasedAtLsn: stopped.checkpointLsn,
-    }),
-  );
-  context.setHandingOver(false);
-  context.clientsWait(false);
-  if (given.kind !== 'done') return failed('not-released', given.kind);
+  const passed = await passOn(context, action, run, target);
+  if (passed.kind === 'not-passed-on') return failed(passed.error, passed.reason);
+  const { stopped } = passed;
   context.emit('lease_released', `to ${target} at ${formatLsn(stopped.checkpointLsn)}`, {
     epoch: lease.epoch,
     operation: action.operation,
@@ -92,16 +63,62 @@ export async function stopAndRelease(
   });
 }
 
+type CleanStop = Extract<StopResult, { readonly kind: 'stopped'; readonly cleanShutdown: true }>;
+
+type PassedOn =
+  | { readonly kind: 'released'; readonly stopped: CleanStop }
+  | { readonly kind: 'not-passed-on'; readonly error: string; readonly reason: string };
+
+/** From the announcement to the release: clients wait. However it ends before the release is sent, it is called off. */
+async function passOn(
+  context: HostContext,
+  action: Action,
+  run: ActionContext,
+  target: NodeId,
+): Promise<PassedOn> {
+  const { writer, server } = context;
+  const not = (error: string, reason: string) => ({ kind: 'not-passed-on', error, reason }) as const;
+  const postmaster = await server.node.findPostmaster();
+  let releaseSent = false;
+  try {
+    const announced = await writeFresh(context, (seen) => announce(seen, writer, action.operation, target));
+    if (announced.kind !== 'done') return not('not-announced', announced.kind);
+    context.clientsWait(true);
+    const announcedMs = context.now();
+    const paused = await proxiesPaused(context, action);
+    if (paused !== null) return not('not-paused', paused);
+    run.say(`proxies paused after ${Math.round(context.now() - announcedMs)} ms`);
+    context.setHandingOver(true);
+    const stopped = await server.node.stopFast(stopLimitMs);
+    if (stopped.kind !== 'stopped' || !stopped.cleanShutdown || stopped.as !== 'primary') {
+      // Not clean: what was acknowledged may not be elsewhere. The lease stays, and the agent restarts PostgreSQL in place.
+      await server.node.killAll('a shutdown that did not end');
+      return not('not-stopped', `no clean shutdown within ${stopLimitMs} ms: ${stopped.kind}`);
+    }
+    run.say(
+      `SIGINT, as pg_ctl stop sends it: clean shutdown, checkpoint at ${formatLsn(stopped.checkpointLsn)}, ${Math.round(stopped.ms)} ms`,
+    );
+    server.nowShutDown(postmaster);
+    releaseSent = true;
+    const given = await writeFresh(context, (seen) =>
+      release(seen, writer, {
+        operation: action.operation,
+        successor: target,
+        releasedAtLsn: stopped.checkpointLsn,
+      }),
+    );
+    return given.kind === 'done' ? { kind: 'released', stopped } : not('not-released', given.kind);
+  } finally {
+    context.setHandingOver(false);
+    context.clientsWait(false);
+    if (!releaseSent) await writeFresh(context, (seen) => withdraw(seen, writer));
+  }
+}
+
 /** That epoch is recorded: clients are let in. */
 function isOpen(context: HostContext, epoch: number): boolean {
   const { record } = context.keeper.view();
   return record !== null && epochRecord(record, epoch) !== null;
-}
-
-async function callOff(context: HostContext): Promise<void> {
-  context.setHandingOver(false);
-  context.clientsWait(false);
-  await writeFresh(context, (seen) => withdraw(seen, context.writer));
 }
 
 /**

@@ -14,9 +14,10 @@ export class Reporter {
   readonly #context: HostContext;
   #last: NodeReport | null = null;
   #lastText = '';
-  #written: { readonly atMs: number; readonly lsn: Lsn | null } = {
+  #written: { readonly atMs: number } & Position = {
     atMs: Number.NEGATIVE_INFINITY,
     lsn: null,
+    lagBytes: null,
   };
   #changedMs = Number.NEGATIVE_INFINITY;
   #seq = 0;
@@ -44,7 +45,7 @@ export class Reporter {
     const everyMs = reportEveryMs({
       inOperation: keeper.view().record?.operation != null,
       unchangedForMs: nowMs - this.#changedMs,
-      movedBytes: moved(this.#written.lsn, report.lsn),
+      movedBytes: moved(this.#written, report),
     });
     if (this.#writing || (!changed && nowMs - this.#written.atMs <= everyMs)) return;
     this.#writing = true;
@@ -55,7 +56,7 @@ export class Reporter {
       .then((put) => {
         if (put.kind === 'ok') {
           this.#lastText = text;
-          this.#written = { atMs: now(), lsn: report.lsn };
+          this.#written = { atMs: now(), lsn: report.lsn, lagBytes: report.lagBytes };
         } else if (put.kind === 'refused') {
           log('error', 'another instance has registered under this node id', { instance: report.instanceId });
         } else log('warn', 'report not written', { error_kind: put.kind });
@@ -116,8 +117,15 @@ export class Reporter {
   }
 }
 
-/** In bytes; of a position that appears, goes or goes back: a lot. */
-function moved(from: Lsn | null, to: Lsn | null): number {
+type Position = Pick<NodeReport, 'lsn' | 'lagBytes'>;
+
+/** In bytes, by its own position or away from its upstream's: one that stands still falls behind. */
+function moved(from: Position, to: Position): number {
+  return Math.max(movedOn(from.lsn, to.lsn), (to.lagBytes ?? 0) - (from.lagBytes ?? 0));
+}
+
+/** Of a position that appears, goes or goes back: a lot. */
+function movedOn(from: Lsn | null, to: Lsn | null): number {
   if (from === to) return 0;
   const bytes = from === null || to === null ? -1 : lsnBytesBetween(from, to);
   return bytes < 0 ? Number.POSITIVE_INFINITY : bytes;

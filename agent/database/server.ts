@@ -8,7 +8,7 @@ import { pathExists } from '../../adapters/postgres/files.ts';
 import type { RunningObservation } from '../../adapters/postgres/observe.ts';
 import type { PostgresNode } from '../../adapters/postgres/postgres-node.ts';
 import type { Postmaster } from '../../adapters/postgres/processes.ts';
-import { isProcessAlive } from '../../adapters/process.ts';
+import { isProcessAlive, sendSignal } from '../../adapters/process.ts';
 import type { HostDisk, HostPostgres } from '../../core/host/host-state.ts';
 import type { NodeId } from '../../core/model/lease.ts';
 import type { ControlData } from '../../core/wire/parse-pg-control.ts';
@@ -148,8 +148,19 @@ export class Server {
   /** The last look found it down or a standby, and nothing that could open it has been under way since that look began. */
   isClosed(): boolean {
     const found = this.#last?.postgres.kind;
-    const fresh = this.#opening === 0 && this.#openings === this.#openingsSeen;
-    return fresh && (found === 'stopped' || found === 'standby');
+    return !this.mayHaveOpened() && (found === 'stopped' || found === 'standby');
+  }
+
+  /** Work that opens it is under way, or has been since the last look began: what that look found may be past. */
+  mayHaveOpened(): boolean {
+    return this.#opening > 0 || this.#openings !== this.#openingsSeen;
+  }
+
+  /** The immediate shutdown before the kill: PostgreSQL's own children end with it. */
+  quit(): void {
+    const postmaster = this.#last?.postmaster ?? null;
+    if (postmaster !== null && isProcessAlive(postmaster.pid, postmaster.startTicks))
+      sendSignal(postmaster.pid, 'SIGQUIT');
   }
 
   /** Asked now, not remembered. False also where it does not answer. */

@@ -95,11 +95,13 @@ async function takeOver(context: HostContext, action: Action, run: ActionContext
   }
   const promoted = await promoteUnderLease(context, run.say);
   if (promoted.kind === 'failed') return await giveBack(context, action, run, promoted.reason, releasedAt);
-  // A proxy says so when it has let clients in. What this action's end sets in motion would compete with that.
-  await context.nextWake(letInMs);
+  // A proxy says so when it has let clients in. What comes now would compete with that.
+  if ((keeper.view().record?.proxies.length ?? 0) > 0) await context.nextWake(letInMs);
+  // From the next look on `/primary` says so too.
+  context.clientsWait(false);
+  context.reportSoon();
   const epoch = keeper.view().watch.lease?.epoch ?? 0;
   context.emit('primary_promoted', `timeline ${promoted.timeline}`, { epoch, operation: action.operation });
-  context.reportSoon();
   return succeeded(`primary of epoch ${epoch}`, {
     epoch,
     timeline: promoted.timeline,
@@ -203,6 +205,8 @@ async function giveBack(
   const closed = control.kind === 'control-data' && standbyStates.includes(control.state);
   const never = killed.remaining.length === 0 && closed && !entered;
   if (killed.remaining.length > 0) return failed('promotion-failed', `${reason}; its processes do not die`);
+  // The last look may be from before all this: there is nothing left to fence.
+  server.nowShutDown(null);
   const given = await writeFresh(context, (seen) =>
     release(seen, writer, {
       operation: action.operation,

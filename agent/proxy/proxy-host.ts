@@ -22,6 +22,10 @@ const drainMs = 1_000;
 /** A pause ends by itself after this long, also when this agent is hung. */
 const holdMs = 30_000;
 const unknownHolderEveryMs = 100;
+const reportTimeoutMs = 1_000;
+/** The old primary waits 1.5 s for all pauses: one report that is lost must leave time for another. */
+const pauseReportTimeoutMs = 500;
+const reportAgainMs = 50;
 
 export interface ProxyHostDeps {
   readonly config: ProxyHostConfig;
@@ -54,6 +58,8 @@ export class ProxyHost {
   #routedTo: string | null = null;
   #paused = false;
   #pausedFor: string | null = null;
+  /** The operation whose pause is known to be in the table. */
+  #pauseToldFor: string | null = null;
   #pausedSinceMs = 0;
   #pauseFailedFor: string | null = null;
   #cut = false;
@@ -171,9 +177,11 @@ export class ProxyHost {
     const decision = decideProxy(this.#state());
     this.#detail = decision.reason;
     await this.#act(decision.order, decision.rule);
-    // The pause was reported, and for as long as clients wait nothing else is worth the time of the hosts that they wait for.
-    if (decision.order.kind === 'none' && this.#paused && this.#pausedFor !== null) return;
-    await this.#report();
+    // For as long as clients wait nothing but the report of the pause is worth the time of the hosts that they wait for.
+    const keeps = decision.order.kind === 'none' || decision.order.kind === 'pause';
+    const holds = keeps && this.#paused && this.#pausedFor !== null;
+    if (!holds || this.#pauseToldFor !== this.#pausedFor) await this.#report();
+    if (holds) return;
     await this.#readNodes(this.#directoryEveryMs());
     await this.#setReplicas();
   }
@@ -281,8 +289,11 @@ export class ProxyHost {
   }
 
   #directoryEveryMs(): number {
-    const { directory, keeper } = this.#deps;
-    return directory.everyMs(keeper.view().record?.operation != null || !this.isRouting());
+    return this.#deps.directory.everyMs(this.#isUnderWay());
+  }
+
+  #isUnderWay(): boolean {
+    return this.#deps.keeper.view().record?.operation != null || !this.isRouting();
   }
 
   #knows(node: string): boolean {
@@ -291,7 +302,7 @@ export class ProxyHost {
 
   async #readNodes(everyMs: number): Promise<void> {
     if (this.#deps.now() - this.#nodesReadMs < everyMs) return;
-    await this.#deps.directory.read();
+    await this.#deps.directory.read(this.#isUnderWay());
     this.#nodesReadMs = this.#deps.now();
   }
 
@@ -349,15 +360,24 @@ export class ProxyHost {
     if (!changed && nowMs - this.#reportedMs <= everyMs) return;
     this.#reportSeq += 1;
     const report: ProxyReport = { ...says, seq: this.#reportSeq };
-    const put = await this.#deps.store.putProxyReport(report, { timeoutMs: 1_000 });
+    const put = await this.#deps.store.putProxyReport(report, {
+      timeoutMs: says.paused ? pauseReportTimeoutMs : reportTimeoutMs,
+    });
     if (put.kind === 'refused') {
       this.#deps.log('error', 'another instance has registered under this name', {
         instance: config.instanceId,
       });
       return;
     }
-    if (put.kind !== 'ok') return;
+    if (put.kind !== 'ok') {
+      // What the table says now is not known.
+      this.#lastReport = '';
+      this.#pauseToldFor = null;
+      if (says.pausedFor !== null) setTimeout(() => this.reconcile(), reportAgainMs);
+      return;
+    }
     this.#lastReport = text;
+    this.#pauseToldFor = says.pausedFor;
     this.#reportedMs = this.#deps.now();
     // The old primary waits for this before it stops.
     this.#deps.wakeUp.wake('proxy');

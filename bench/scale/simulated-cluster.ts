@@ -90,7 +90,7 @@ export class SimulatedCluster {
       self: id,
       now: uptimeMs,
     });
-    this.#repeat(readNodesEveryMs.quiet, () => directory.read());
+    this.#repeat(readNodesEveryMs.quiet, () => directory.read(false));
     this.#repeat(reportPaceMs.quiet, () => this.#report(id));
   }
 

@@ -76,8 +76,8 @@ export function holdsLease(state: HostState): boolean {
 
 export function mayBePrimary(state: HostState): boolean {
   if (state.postgres.kind === 'primary') return true;
-  const unknown = state.postgres.kind !== 'stopped' && state.postgres.kind !== 'standby';
-  return unknown && !state.disk.standbySignal;
+  if (state.postgres.kind === 'standby') return state.mayHaveOpened;
+  return state.postgres.kind !== 'stopped' && !state.disk.standbySignal;
 }
 
 export function currentPrimary(state: HostState): NodeId | null {

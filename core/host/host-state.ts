@@ -51,6 +51,8 @@ export interface HostState {
   readonly watch: LeaseWatch;
   readonly holdStage: HoldStage;
   readonly postgres: HostPostgres;
+  /** Work that opens PostgreSQL is under way, or has been since it was looked at: that it was a standby then proves nothing. */
+  readonly mayHaveOpened: boolean;
   readonly disk: HostDisk;
   /** The verb of a workflow's action that is being executed here, or an order of this table that still runs. */
   readonly busy: string | null;

@@ -14,7 +14,7 @@ export function reportEveryMs(host: {
   readonly inOperation: boolean;
   /** For how long nothing but positions has changed. */
   readonly unchangedForMs: number;
-  /** Since its last report. */
+  /** Since its last report, by its own position or away from what it follows. */
   readonly movedBytes: number;
 }): number {
   if (host.inOperation) return reportPaceMs.inOperation;

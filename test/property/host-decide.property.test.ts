@@ -99,6 +99,7 @@ const anyState: fc.Arbitrary<HostState> = fc
     slotReady: fc.boolean(),
     upstreamKnown: fc.boolean(),
     loginChanged: fc.boolean(),
+    mayHaveOpened: fc.boolean(),
   })
   .map(({ lease, record, ...rest }) =>
     aPrimary({

@@ -69,6 +69,7 @@ export function aPrimary(change: Changes = {}): HostState {
     holdStage: 'valid',
     heldBack: false,
     postgres: { kind: 'primary' },
+    mayHaveOpened: false,
     disk: {
       dataDirectory: 'present',
       systemIdentifier: ownSystem,

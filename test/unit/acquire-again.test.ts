@@ -47,6 +47,7 @@ const epoch2 = { epoch: 2, node: 'node2', timeline: 2, forkLsn: null, history: [
 
 interface Scene {
   /** What the server is when it is asked, one answer a time; the last one stays. */
+  readonly proxies?: readonly string[];
   readonly roles: readonly ('primary' | 'standby' | 'silent')[];
   readonly promote?: 'ordered' | 'failed';
   readonly writable?: boolean;
@@ -63,8 +64,10 @@ function stage(scene: Scene) {
   let record = aRecord({
     operation: { id: scene.current ?? operation, kind: 'switchover', executionArn: null },
     epochs: scene.recorded ? [epoch1, epoch2] : [epoch1],
+    ...(scene.proxies === undefined ? {} : { proxies: scene.proxies }),
   });
   const roles = [...scene.roles];
+  const told: string[] = [];
   const server = new Server({
     expectsPromotion: () => true,
     expectPromotion: async () => true,
@@ -132,12 +135,12 @@ function stage(scene: Scene) {
     now: () => 0,
     log: () => undefined,
     emit: (kind: string) => did.push(kind),
-    reportSoon: () => undefined,
-    nextWake: async () => undefined,
-    clientsWait: () => undefined,
+    reportSoon: () => told.push('report'),
+    nextWake: async () => void told.push('proxies'),
+    clientsWait: (wait: boolean) => told.push(`clients wait: ${wait}`),
     server,
   } as unknown as HostContext;
-  return { context, server, did, lease: () => lease, record: () => record };
+  return { context, server, did, told, lease: () => lease, record: () => record };
 }
 
 async function takenUpAgain(scene: Scene) {
@@ -157,6 +160,13 @@ describe('a server that is primary already', () => {
     expect(outcome).toMatchObject({ ok: true, epoch: 2, timeline: 2 });
     expect(did).toEqual(['primary_promoted']);
     expect(lease()).toMatchObject({ state: 'held', epoch: 2 });
+  });
+
+  it('is looked at, for its health checks, as soon as clients may enter, and not while they are let in', async () => {
+    const { told } = await takenUpAgain({ roles: ['primary'] });
+    expect(told.slice(0, 4)).toEqual(['clients wait: true', 'proxies', 'clients wait: false', 'report']);
+    const alone = await takenUpAgain({ roles: ['primary'], proxies: [] });
+    expect(alone.told.slice(0, 3)).toEqual(['clients wait: true', 'clients wait: false', 'report']);
   });
 
   it('gets its epoch recorded, where the former agent did not come to it', async () => {

@@ -24,15 +24,23 @@ interface Bench {
   readonly start?: () => void;
   /** The verb of the action that is under way. */
   readonly running?: 'acquire-and-promote' | 'follow' | null;
+  /** What the look before found. */
+  readonly last?: Look | null;
+  /** Work that may open PostgreSQL is under way. */
+  readonly opens?: boolean;
 }
 
 /** A host whose look at PostgreSQL ends when it is told to; `begun` are the messages of its log, `clock.ms` is its time. */
-function bench({ state, start = () => undefined, running = null }: Bench = {}) {
+function bench({ state, start = () => undefined, running = null, last = null, opens = false }: Bench = {}) {
   const begun: string[] = [];
+  const killed: string[] = [];
   const looks: ((look: Look) => void)[] = [];
   const clock = { ms: 0 };
   const node = {
-    killAll: async () => ({ remaining: [] }),
+    killAll: async () => {
+      killed.push('postgres');
+      return { remaining: [], killed: 1, ms: 1 };
+    },
     prepareStandby: async () => undefined,
     start: async () => {
       start();
@@ -51,7 +59,7 @@ function bench({ state, start = () => undefined, running = null }: Bench = {}) {
         headRead: state?.headRead ?? false,
         record: state?.record ?? null,
         watch: state?.watch ?? startWatch(0),
-        holdStage: 'none',
+        holdStage: state?.holdStage ?? 'none',
         heldBack: null,
       }),
       isHolder: () => false,
@@ -60,8 +68,10 @@ function bench({ state, start = () => undefined, running = null }: Bench = {}) {
     },
     server: {
       look: () => new Promise<Look>((resolve) => looks.push(resolve)),
-      last: () => null,
-      isClosed: () => true,
+      last: () => last,
+      isClosed: () => !opens,
+      mayHaveOpened: () => opens,
+      followsAs: () => 'replicator',
       following: () => null,
       node,
     },
@@ -74,11 +84,12 @@ function bench({ state, start = () => undefined, running = null }: Bench = {}) {
     directoryRead: () => state !== undefined,
     health: () => state?.health ?? {},
     reportSoon: () => undefined,
+    emit: () => undefined,
     log: (_level: string, message: string) => begun.push(message),
   };
   const runner = { running: () => running, poke: () => undefined };
   const host = new DatabaseHost(context as unknown as OrderContext, runner as unknown as ActionRunner);
-  return { host, begun, looks, clock };
+  return { host, begun, looks, clock, killed };
 }
 
 async function looking() {
@@ -154,6 +165,46 @@ it('does not look around while clients wait for its hand-over, but when that han
   host.clientsWait(false);
   expect(await later(400)).toBe(1);
 });
+
+it('looks around at once where it has something new to say, whoever waits', async () => {
+  const { host, looks, clock } = bench({ running: 'acquire-and-promote' });
+  const round = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    for (const end of looks.splice(0)) {
+      end(stopped);
+      await host.settled();
+      return 1;
+    }
+    return 0;
+  };
+  clock.ms += 400;
+  host.begin();
+  expect(await round()).toBe(1);
+  clock.ms += 100;
+  host.reconcile();
+  expect(await round()).toBe(0);
+  host.reconcileNow();
+  expect(await round()).toBe(1);
+  host.reconcile();
+  expect(await round()).toBe(0);
+});
+
+it.each([
+  [true, ['postgres']],
+  [false, []],
+])(
+  'is fenced on the last look, as a standby, where that may have been opened since: %s',
+  async (opens, what) => {
+    const standby = { kind: 'standby', streaming: true, upstream: 'node1' } as const;
+    const last: Look = { ...stopped, postgres: standby, dataDirectory: 'present', standbySignal: true };
+    const lease = aLease({ holder: 'node2', incarnation: 'i2' });
+    const state = aStandby({ lease, holdStage: 'kill', postgres: standby });
+    const { host, killed } = bench({ state, last, opens, running: 'acquire-and-promote' });
+    host.onLease();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(killed).toEqual(what);
+  },
+);
 
 it('goes on looking around in the middle of any other action, whoever waits', async () => {
   const { host, looks, clock } = bench({ running: 'follow' });

@@ -119,6 +119,52 @@ it('a server that recovers from a crash is not stopped: nothing is announced, an
   expect(outcome).toEqual({ done: ['begins'], error: 'not-serving', tookMs: 0 });
 });
 
+it.each([
+  ['the proxies cannot be read', 'readProxies'],
+  ['the stop breaks off', 'stopFast'],
+])(
+  'is called off when %s: clients wait no longer, and the announcement is withdrawn',
+  async (_, breaking) => {
+    const { done, keeper, run, now } = bench('off');
+    const breaks = (what: string, answer: object) => async () => {
+      if (what === breaking) throw new Error('a bug');
+      return answer;
+    };
+    const context = {
+      ...{ now, writer: { node: 'node1', incarnation: 'i1' } },
+      keeper: {
+        ...keeper,
+        write: async ({ kind }: { kind: string }) => {
+          done.push(kind);
+          return { kind: 'done' };
+        },
+      },
+      store: {
+        readOperation: async () => ({ kind: 'ok', value: { actions: [target] } }),
+        readProxies: breaks('readProxies', {
+          kind: 'ok',
+          value: [{ proxy: 'proxy1', paused: true, pausedFor: operation }],
+        }),
+      },
+      clientsWait: (wait: boolean) => done.push(`clients wait: ${wait}`),
+      setHandingOver: (handing: boolean) => done.push(`hands over: ${handing}`),
+      server: {
+        last: () => null,
+        answersAsPrimary: async () => true,
+        node: {
+          checkpoint: async () => undefined,
+          findPostmaster: async () => null,
+          stopFast: breaks('stopFast', {}),
+        },
+      },
+    } as unknown as HostContext;
+    const action = { ...stop, args: { ...stop.args, proxies: ['proxy1'] } };
+    await expect(stopAndRelease(context, action, run)).rejects.toThrow('a bug');
+    expect(done.slice(0, 2)).toEqual(['announce', 'clients wait: true']);
+    expect(done.slice(-3)).toEqual(['hands over: false', 'clients wait: false', 'withdraw']);
+  },
+);
+
 /** The target, until it waits for the lease; `failures`: so often the names cannot be had. */
 async function targetOf(mode: Mode, failures: number, { tookMs = 0, lease = aLease() } = {}) {
   const { done, keeper, run, over, now, pass } = bench(mode, lease);

@@ -53,6 +53,9 @@ type Story = readonly [rule: string, order: string, state: HostState];
 const stories: readonly Story[] = [
   ['head-unread', 'none', aPrimary({ headRead: false })],
   ['lease-deadline', 'kill-postgres', aPrimary({ holdStage: 'kill' })],
+  // On the target of a hand-over, whose last look is older than its promotion.
+  ['lease-deadline', 'kill-postgres', aStandby({ holdStage: 'kill', mayHaveOpened: true })],
+  ['writable-without-lease', 'kill-postgres', aStandby({ mayHaveOpened: true, busy: 'acquire-and-promote' })],
   ['lease-deadline', 'kill-postgres', aPrimary({ holdStage: 'expired', busy: 'checkpoint' })],
   [
     'writable-without-lease',

@@ -29,10 +29,10 @@ function directory() {
   });
   return {
     /** Reads once a second. */
-    async readFor(seconds: number) {
+    async readFor(seconds: number, underWay = false) {
       for (let second = 0; second < seconds; second += 1) {
         nowMs += 1_000;
-        await made.read();
+        await made.read(underWay);
       }
     },
     says: (changed: Partial<NodeReport>) => {
@@ -100,6 +100,18 @@ describe('how reports are read', () => {
     one.says({ role: 'primary' });
     await one.readFor(2);
     expect(one.reads().at(-1)).toEqual({ of: 'proxies', eventually: false });
+  });
+
+  it('is consistent while an operation is under way, and proxies are looked for', async () => {
+    const one = directory();
+    one.proxiesAre([]);
+    await one.readFor(40);
+    one.reads();
+    await one.readFor(1, true);
+    expect(one.reads()).toEqual([
+      { of: 'nodes', eventually: false },
+      { of: 'proxies', eventually: false },
+    ]);
   });
 
   it('looks for proxies once a minute where there are none, while nothing changes', async () => {

@@ -20,8 +20,14 @@ function bench() {
   });
   const [first] = record.epochs;
   const nodes = ['node1', 'node2'].map((node) => ({ ...sampleNodeReport, node }));
+  let lost = 0;
   const store = {
     putProxyReport: async (report: ProxyReport) => {
+      if (lost > 0) {
+        lost -= 1;
+        did.push('report lost');
+        return { kind: 'unreachable', message: 'away' };
+      }
       did.push('report');
       told.push(report);
       return ok(undefined);
@@ -49,6 +55,15 @@ function bench() {
   } as unknown as ProxyHostDeps);
   return {
     told,
+    /** So many of the next reports do not arrive. */
+    loses: (reports: number) => {
+      lost = reports;
+    },
+    /** What it did since it was asked last, within that time. */
+    async within(ms: number): Promise<string[]> {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      return did.splice(0);
+    },
     /** What it does about this lease, with the epochs up to that one recorded. */
     async sees(change: Partial<Lease>, recorded: number): Promise<string[]> {
       lease = aLease({ holder: 'node1', epoch: 1, ...change });
@@ -69,7 +84,7 @@ test('tells its pause at once, then nothing until clients are let in, and that a
   const { sees, told } = bench();
   expect(await sees({}, 1)).toEqual(['route node1', 'resume', 'report', 'wake proxy', 'read nodes']);
   const announced = { operation, successor: 'node2' };
-  expect(await sees(announced, 1)).toEqual(expect.arrayContaining(['pause', 'report', 'wake proxy']));
+  expect(await sees(announced, 1)).toEqual(['pause', 'report', 'wake proxy']);
   expect(told.at(-1)).toMatchObject({ paused: true, pausedFor: operation, routesTo: 'node1' });
   expect(await sees(announced, 1)).toEqual([]);
   expect(await sees({ ...announced, state: 'released' }, 1)).toEqual([]);
@@ -85,4 +100,17 @@ test('a hand-over that is withdrawn lets clients in again, and is told', async (
   await sees({ operation, successor: 'node2' }, 1);
   expect(await sees({}, 1)).toEqual(expect.arrayContaining(['route node1', 'resume', 'report']));
   expect(told.at(-1)).toMatchObject({ paused: false, epoch: 1 });
+});
+
+test('a pause whose report is lost is reported until that has arrived, soon, and nothing else is done meanwhile', async () => {
+  const { sees, told, loses, within } = bench();
+  await sees({}, 1);
+  loses(3);
+  const announced = { operation, successor: 'node2' };
+  expect(await sees(announced, 1)).toEqual(['pause', 'report lost', 'report lost']);
+  expect(await sees(announced, 1)).toEqual(['report lost']);
+  await within(0);
+  expect(await within(200)).toEqual(['report', 'wake proxy']);
+  expect(told.at(-1)).toMatchObject({ paused: true, pausedFor: operation });
+  expect(await sees(announced, 1)).toEqual([]);
 });

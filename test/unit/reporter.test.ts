@@ -24,19 +24,16 @@ interface Facts {
   readonly heldBack?: string;
 }
 
-/** Reports once for each of `facts`, and returns what was written. */
-async function written(...facts: Facts[]): Promise<NodeReport[]> {
-  const reports: NodeReport[] = [];
-  let now: Facts = {};
-  const context = {
+function contextOf(reports: NodeReport[], facts: () => Facts) {
+  return {
     config: { node: 'node1', instanceId: 'i-1', host: '10.0.0.1', postgres: { port: 5432 }, tags: {} },
     writer: { node: 'node1', incarnation: 'i1' },
     keeper: {
       view: () => ({
         record: null,
         watch: startWatch(0),
-        failsafe: { active: now.failsafe ?? false },
-        heldBack: now.heldBack === undefined ? null : { rule: now.heldBack },
+        failsafe: { active: facts().failsafe ?? false },
+        heldBack: facts().heldBack === undefined ? null : { rule: facts().heldBack },
       }),
     },
     server: { following: () => null },
@@ -44,7 +41,7 @@ async function written(...facts: Facts[]): Promise<NodeReport[]> {
     restPort: () => 2,
     secretUse: () => undefined,
     nodes: () => [],
-    health: () => ({ ...wellHost, disk: { ...wellHost.disk, ...(now.low ? { low: true } : {}) } }),
+    health: () => ({ ...wellHost, disk: { ...wellHost.disk, ...(facts().low ? { low: true } : {}) } }),
     store: {
       putNodeReport: async (report: NodeReport) => {
         reports.push(report);
@@ -54,7 +51,13 @@ async function written(...facts: Facts[]): Promise<NodeReport[]> {
     now: () => 0,
     log: () => undefined,
   };
-  const reporter = new Reporter(context as unknown as HostContext);
+}
+
+/** Reports once for each of `facts`, and returns what was written. */
+async function written(...facts: Facts[]): Promise<NodeReport[]> {
+  const reports: NodeReport[] = [];
+  let now: Facts = {};
+  const reporter = new Reporter(contextOf(reports, () => now) as unknown as HostContext);
   for (const one of facts) {
     now = one;
     await reporter.report(stopped, 'none', '');
@@ -84,4 +87,37 @@ it('both survive the way through the table, and the report of an older agent lac
   expect(parseNodeReport(nodeReportToItem(complete))).toMatchObject({ diskLow: true, failsafe: true });
   const { disk_low: _low, failsafe: _failsafe, ...older } = nodeReportToItem(complete);
   expect(parseNodeReport(older)).not.toHaveProperty('diskLow');
+});
+
+it('a standby that stands still while its primary goes on says in time how far it has fallen behind', async () => {
+  const reports: NodeReport[] = [];
+  let nowMs = 0;
+  let behind = 0n;
+  const start = 0x300_0000n;
+  const standby = {
+    ...stopped,
+    postgres: { kind: 'standby', streaming: true, upstream: 'node2' },
+    observation: { currentLsn: null, receivedLsn: start, replayedLsn: start, slots: [] },
+  } as unknown as Look;
+  const context = {
+    ...contextOf(reports, () => ({})),
+    server: { following: () => ({ node: 'node2', epoch: 1 }) },
+    nodes: () => [{ node: 'node2', lsn: start + behind }],
+    now: () => nowMs,
+  };
+  const reporter = new Reporter(context as unknown as HostContext);
+  const at = async (ms: number) => {
+    nowMs = ms;
+    await reporter.report(standby, 'none', '');
+    await new Promise((resolve) => setImmediate(resolve));
+    return reports.length;
+  };
+  expect(await at(0)).toBe(1);
+  expect(await at(60_001)).toBe(2);
+  // Nothing new for a minute: it would be silent for 30 s.
+  expect(await at(75_000)).toBe(2);
+  behind = 2n ** 20n;
+  expect(await at(75_500)).toBe(3);
+  expect(reports.at(-1)?.lagBytes).toBe(2 ** 20);
+  expect(await at(90_000)).toBe(3);
 });

@@ -71,4 +71,18 @@ describe('the server is known not to be writable', () => {
     expect(await working).toMatchObject({ kind: 'failed' });
     expect(server.isClosed()).toBe(false);
   });
+
+  it('and may have been opened by all work that a look has not followed', async () => {
+    const server = aServer();
+    await server.look();
+    expect(server.mayHaveOpened()).toBe(false);
+    const end = opens(server);
+    expect(server.mayHaveOpened()).toBe(true);
+    await server.look();
+    expect(server.mayHaveOpened()).toBe(true);
+    await end();
+    expect(server.mayHaveOpened()).toBe(true);
+    await server.look();
+    expect(server.mayHaveOpened()).toBe(false);
+  });
 });

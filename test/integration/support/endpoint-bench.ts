@@ -7,9 +7,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { sendSignal } from '../../../adapters/process.ts';
-import { ProxyEndpoint, type Route } from '../../../adapters/proxy/endpoint.ts';
+import { ProxyEndpoint } from '../../../adapters/proxy/endpoint.ts';
 import type { EndpointOptions } from '../../../adapters/proxy/endpoint-options.ts';
 import { findProxyPrograms } from '../../../adapters/proxy/find-programs.ts';
+import type { Route } from '../../../adapters/proxy/route-file.ts';
 import { freePort, PostgresSandbox, type SandboxNode } from './postgres-sandbox.ts';
 import { type ClientAccess, connected, Writer } from './writer.ts';
 
