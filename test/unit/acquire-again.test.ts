@@ -69,6 +69,10 @@ function stage(scene: Scene) {
   const roles = [...scene.roles];
   const told: string[] = [];
   const server = new Server({
+    host: { dataDir: '/tmp' },
+    isQuarantined: async () => false,
+    findPostmaster: async () => ({ pid: 0, startTicks: 0 }),
+    observe: async () => ({ kind: 'running', inRecovery: true, timeline: 1, receiver: null }),
     expectsPromotion: () => true,
     expectPromotion: async () => true,
     ensureTimelineAbove: async () => ({ kind: 'ensured', nextTimeline: 2, placeholders: 0 }),
@@ -145,6 +149,7 @@ function stage(scene: Scene) {
 
 async function takenUpAgain(scene: Scene) {
   const made = stage(scene);
+  await made.server.look();
   const outcome: ActionOutcome = await acquireAndPromote(made.context, aPromotion, {
     say: () => undefined,
     signal: new AbortController().signal,
@@ -230,6 +235,11 @@ describe('a standby that cannot be promoted', () => {
   ])('claims no position from a stop %s', async (_, stop) => {
     const { lease } = await takenUpAgain({ ...failing, actions: [stop, aPromotion] });
     expect(lease()).toMatchObject({ state: 'released', releasedAtLsn: null, neverPromoted: true });
+  });
+
+  it('is known to be down from then on: the lease that goes is no reason to fence it once more', async () => {
+    const { server } = await takenUpAgain({ ...failing, actions: [aStop, aPromotion] });
+    expect(server.last()?.postgres.kind).toBe('stopped');
   });
 
   it('does not say so of an epoch that was recorded, and open to clients', async () => {
