@@ -1,14 +1,15 @@
 /**
  * Brings a release of the agent onto every host, one after the other, as `core/upgrade/decide-upgrade.ts` says, and back from every host
- * when one fails. It may die at any point: a host that is being upgraded ends that by itself, and the next run goes on from
+ * when the release may be why one fails. It may die at any point: a host that is being upgraded ends that by itself, and the next run goes on from
  * what the cluster then says. Each step begins with new reports of all hosts.
  *
  * | step        | left for                                                                                      |
  * |-------------|-----------------------------------------------------------------------------------------------|
- * | looking     | upgrading, switching or done, as decided; refused when it never was (nothing was changed); else failed |
+ * | looking     | upgrading, switching or done, as decided; refused when it never was (nothing was changed); failed when the release may be why not; else stopped |
  * | upgrading   | looking, when the host's command succeeded and it reports the wanted release; else failed       |
- * | switching   | looking, when the switchover succeeded; else failed                                            |
- * | failed      | the end, when every host that has the wanted release was asked to go back to the former one     |
+ * | switching   | looking, when the switchover succeeded, or was not this run's to make; else failed             |
+ * | failed      | the end, when every host that has the wanted release went back to the former one, or one could not |
+ * | stopped     | the end: hosts stay as they are, for another run to go on from                                 |
  */
 import { allHaveReported, type Reports } from '../../core/health/unwell-hosts.ts';
 import type { NodeId } from '../../core/model/lease.ts';
@@ -18,6 +19,8 @@ import {
   decideUpgrade,
   hostsOf,
   hostsToRollBack,
+  mayBeTheRelease,
+  notUpgraded,
   otherReleases,
   type UpgradeDecision,
   type UpgradeHost,
@@ -37,10 +40,16 @@ export interface Artifact {
 /** Null: it worked; else why it did not. */
 export type Outcome = string | null;
 
+/** `look-again`: nothing was changed by it, or it is not known yet: another's operation is under way, or has made another one the primary. */
+export type Switched =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed' | 'look-again'; readonly reason: string };
+
 export interface UpgradeDeps extends Pick<WorkflowDeps, 'now' | 'sleep' | 'time' | 'newId' | 'log' | 'who'> {
   /** Waits for the end of the host's own upgrade, which goes back by itself when it does not work. */
   readonly upgradeHost: (host: UpgradeHost, artifact: Artifact) => Promise<Outcome>;
-  readonly switchOver: (from: NodeId) => Promise<Outcome>;
+  /** Only as long as the lease's epoch is this one. */
+  readonly switchOver: (from: NodeId, epoch: number) => Promise<Switched>;
   /** What is being done now, for a terminal. */
   readonly say: (line: string) => void;
 }
@@ -53,6 +62,8 @@ export interface UpgradeRequest {
 export type UpgradeRun =
   | { readonly kind: 'done'; readonly hosts: number }
   | { readonly kind: 'refused'; readonly rule: string; readonly reason: string }
+  /** Nobody was brought back. */
+  | { readonly kind: 'stopped'; readonly reason: string }
   | {
       readonly kind: 'failed';
       readonly reason: string;
@@ -74,7 +85,7 @@ const settleLimitMs = 120_000;
 /** Each host is touched once, and once more when it was the primary's turn before; a bug must not go round for ever. */
 const stepsPerHost = 3;
 
-/** Throws a WorkflowError when DynamoDB does not answer at the beginning; later that is a failure like any other. */
+/** Throws a WorkflowError when DynamoDB does not answer at the beginning; later it stops where it is. */
 export async function runUpgrade(
   deps: UpgradeDeps,
   store: ClusterStore,
@@ -86,10 +97,12 @@ export async function runUpgrade(
   if (decision.kind === 'refused') return decision;
   const hosts = view.record === null ? [] : hostsOf(view.record, view.reports);
   const former = request.mixed ? null : (otherReleases(hosts, sha256)[0] ?? null);
+  let tried: Switched = { kind: 'done' };
   for (let step = 0; step < hosts.length * stepsPerHost; step += 1) {
     if (decision.kind === 'done') return { kind: 'done', hosts: hosts.length };
-    const failure = await perform(deps, store, request, decision);
-    if (failure !== null) return await giveUp(deps, store, request, former, failure);
+    tried = await perform(deps, store, request, decision);
+    if (tried.kind === 'failed') return await giveUp(deps, store, request, former, tried.reason);
+    if (tried.kind === 'look-again') deps.say(`${tried.reason}; looking again`);
     try {
       ({ decision, view } = await settle(
         deps,
@@ -99,18 +112,21 @@ export async function runUpgrade(
         expectedAfter(decision, sha256),
       ));
     } catch (error) {
-      return await giveUp(
-        deps,
-        store,
-        request,
-        former,
-        error instanceof Error ? error.message : String(error),
-      );
+      return await stop(deps, store, error instanceof Error ? error.message : String(error));
     }
-    if (decision.kind === 'refused')
-      return await giveUp(deps, store, request, former, `${decision.reason} (${decision.rule})`);
+    if (decision.kind === 'refused') {
+      const reason = `${decision.reason} (${decision.rule})`;
+      if (!mayBeTheRelease(decision.rule)) return await stop(deps, store, reason);
+      return await giveUp(deps, store, request, former, reason);
+    }
   }
+  if (tried.kind === 'look-again') return await stop(deps, store, tried.reason);
   return await giveUp(deps, store, request, former, 'it does not come to an end');
+}
+
+async function stop(deps: UpgradeDeps, store: ClusterStore, reason: string): Promise<UpgradeRun> {
+  await emit(deps, store, { kind: 'upgrade_failed', message: `stopped, and nobody brought back: ${reason}` });
+  return { kind: 'stopped', reason };
 }
 
 /** What the reports must say before the next step is decided: a host's own word that it has the release. */
@@ -129,31 +145,31 @@ async function perform(
   store: ClusterStore,
   { artifact }: UpgradeRequest,
   decision: UpgradeDecision,
-): Promise<Outcome> {
+): Promise<Switched> {
   switch (decision.kind) {
     case 'done':
     case 'refused':
-      return null;
-    case 'switchover':
-      deps.say(`switching over from ${decision.from}, whose turn it is`);
-      return described(await deps.switchOver(decision.from), `the switchover from ${decision.from}`);
+      return { kind: 'done' };
+    case 'switchover': {
+      const { from, epoch } = decision;
+      deps.say(`switching over from ${from}, whose turn it is`);
+      const switched = await deps.switchOver(from, epoch);
+      if (switched.kind === 'done') return switched;
+      return { kind: switched.kind, reason: `the switchover from ${from} failed: ${switched.reason}` };
+    }
     case 'upgrade': {
       const { id, release } = decision.host;
       deps.say(`upgrading ${id} (${decision.rule}) from ${release?.version ?? 'an unknown release'}`);
       const outcome = await deps.upgradeHost(decision.host, artifact);
-      if (outcome === null)
-        await emit(deps, store, {
-          kind: 'host_upgraded',
-          rule: decision.rule,
-          message: `${id}: ${artifact.key}`,
-        });
-      return described(outcome, `the upgrade of ${id}`);
+      if (outcome !== null) return { kind: 'failed', reason: `the upgrade of ${id} failed: ${outcome}` };
+      await emit(deps, store, {
+        kind: 'host_upgraded',
+        rule: decision.rule,
+        message: `${id}: ${artifact.key}`,
+      });
+      return { kind: 'done' };
     }
   }
-}
-
-function described(outcome: Outcome, what: string): Outcome {
-  return outcome === null ? null : `${what} failed: ${outcome}`;
 }
 
 /** Looks until nothing that passes is in the way, the silence of a host among it; at the end of the time as it is then. */
@@ -173,7 +189,7 @@ async function settle(
     const decision: UpgradeDecision =
       lacking === null
         ? decideUpgrade(view)
-        : { kind: 'refused', rule: 'not-upgraded', reason: lacking, passing: true };
+        : { kind: 'refused', rule: notUpgraded, reason: lacking, passing: true };
     const mayPass = decision.kind === 'refused' && decision.passing;
     if (!mayPass || deps.now() >= untilMs) return { decision, view };
     await deps.sleep(lookEveryMs);
@@ -185,7 +201,10 @@ async function readReports(store: ClusterStore): Promise<Reports> {
   return { nodes: need(nodes), proxies: need(proxies) };
 }
 
-/** Every host that has the wanted release goes back to the former one, which its host has kept; one that cannot is told of. */
+/**
+ * Every host that has the wanted release goes back to the former one, which its host has kept, up to the first that cannot: it is not well
+ * then, and no other is touched meanwhile. Each is told of.
+ */
 async function giveUp(
   deps: UpgradeDeps,
   store: ClusterStore,
@@ -197,11 +216,17 @@ async function giveUp(
   await emit(deps, store, { kind: 'upgrade_failed', message: reason });
   if (former === null) return { kind: 'failed', reason, former, rolledBack: [] };
   const rolledBack: RolledBack[] = [];
+  let stuck: NodeId | null = null;
   for (const host of await upgradedHosts(deps, store, artifact.sha256)) {
+    if (stuck !== null) {
+      rolledBack.push({ node: host.id, outcome: `it was not asked to, because ${stuck} could not` });
+      continue;
+    }
     deps.say(`${host.id} goes back to ${former.version}`);
     const outcome = await deps.upgradeHost(host, { key: artifact.key, sha256: former.sha256 });
     if (outcome === null)
       await emit(deps, store, { kind: 'host_rolled_back', message: `${host.id}: ${former.version}` });
+    else stuck = host.id;
     rolledBack.push({ node: host.id, outcome });
   }
   return { kind: 'failed', reason, former, rolledBack };

@@ -1,13 +1,13 @@
 /**
  * `leasehold upgrade`: a release of the agent on every host, one after the other, standbys first and the primary last, after a
- * switchover; back again on every host when one fails. It can be broken off at any time, and run again.
+ * switchover; back again on every host when the release may be why one fails. It can be broken off at any time, and run again.
  */
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { ulid } from 'ulid';
 import { createAwsClients } from '../../adapters/aws/clients.ts';
 import { monotonicMs, sleepMs } from '../../adapters/clock.ts';
-import { type Outcome, runUpgrade, type UpgradeRun } from '../../adapters/upgrade/run-upgrade.ts';
+import { runUpgrade, type Switched, type UpgradeRun } from '../../adapters/upgrade/run-upgrade.ts';
 import { upgradeHost } from '../../adapters/upgrade/upgrade-host.ts';
 import { WorkflowError } from '../../adapters/workflow/workflow-error.ts';
 import { InvalidInput } from '../../core/wire/fields.ts';
@@ -18,7 +18,12 @@ import {
   openCluster,
   withClusterOptions,
 } from '../cluster/cluster-access.ts';
-import { followExecution, startExecution, stepFunctionsClient } from '../follow-execution.ts';
+import {
+  type ExecutionOutcome,
+  followExecution,
+  startExecution,
+  stepFunctionsClient,
+} from '../follow-execution.ts';
 import { print, say } from '../terminal.ts';
 
 const switchoverLimitMs = 300_000;
@@ -67,7 +72,7 @@ async function upgrade(options: UpgradeOptions): Promise<void> {
           },
           say,
           upgradeHost: (host, artifact) => upgradeHost({ ...clock, clients, document }, host, artifact),
-          switchOver: () => switchOver(access),
+          switchOver: (_from, epoch) => switchOver(access, epoch),
         },
         access.store,
         { artifact: { key, sha256 }, mixed: options.mixed === true },
@@ -81,23 +86,36 @@ async function upgrade(options: UpgradeOptions): Promise<void> {
   }
 }
 
+/** Refusals of requests that changed nothing: another's operation is under way, or the epoch is over and with it whose turn it was. */
+const othersDoing: readonly string[] = ['OperationInProgress', 'ClusterNotReady'];
+
+export function switchedBy(outcome: ExecutionOutcome): Switched {
+  switch (outcome.kind) {
+    case 'succeeded':
+      return { kind: 'done' };
+    case 'still-running':
+      return { kind: 'look-again', reason: 'it does not end' };
+    case 'failed': {
+      const reason = `${outcome.error}: ${outcome.message}`;
+      return { kind: othersDoing.includes(outcome.error) ? 'look-again' : 'failed', reason };
+    }
+  }
+}
+
 /** To the best candidate: every standby has the release by now. */
-async function switchOver(access: ClusterAccess): Promise<Outcome> {
+export function switchoverRequest(cluster: string, requestedBy: string, epoch: number): object {
+  return { cluster, kind: 'switchover', reason: 'upgrade of the agents', requestedBy, epoch };
+}
+
+async function switchOver(access: ClusterAccess, epoch: number): Promise<Switched> {
   const sfn = stepFunctionsClient(access);
   try {
-    const requestedBy = `cli:${userInfo().username}`;
-    const input = {
-      cluster: access.cluster,
-      kind: 'switchover',
-      reason: 'upgrade of the agents',
-      requestedBy,
-    };
+    const input = switchoverRequest(access.cluster, `cli:${userInfo().username}`, epoch);
     const execution = await startExecution(sfn, access, input);
-    const outcome = await followExecution(sfn, execution, switchoverLimitMs, () => undefined);
-    if (outcome.kind === 'succeeded') return null;
-    return outcome.kind === 'failed' ? `${outcome.error}: ${outcome.message}` : 'it does not end';
+    return switchedBy(await followExecution(sfn, execution, switchoverLimitMs, () => undefined));
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    // Not started, or not seen to its end: the cluster itself says which.
+    return { kind: 'look-again', reason: error instanceof Error ? error.message : String(error) };
   } finally {
     sfn.destroy();
   }
@@ -110,6 +128,10 @@ function conclude(run: UpgradeRun): void {
       return;
     case 'refused':
       throw new CliError(`no upgrade, and nothing was changed: ${run.reason} (${run.rule})`);
+    case 'stopped':
+      throw new CliError(
+        `the upgrade stopped, and hosts keep the releases that they have: ${run.reason}; the same command goes on when that is over`,
+      );
     case 'failed':
       throw new CliError(
         [

@@ -40,7 +40,8 @@ export interface UpgradeHost {
 export type UpgradeDecision =
   | { readonly kind: 'refused'; readonly rule: string; readonly reason: string; readonly passing: boolean }
   | { readonly kind: 'upgrade'; readonly rule: string; readonly host: UpgradeHost }
-  | { readonly kind: 'switchover'; readonly rule: string; readonly from: NodeId }
+  /** Asked for in that epoch: after it the primary is another one's doing, and whose turn it is must be looked at again. */
+  | { readonly kind: 'switchover'; readonly rule: string; readonly from: NodeId; readonly epoch: number }
   | { readonly kind: 'done'; readonly rule: string };
 
 interface Known extends UpgradeView {
@@ -132,10 +133,23 @@ const rows: readonly { readonly rule: string; readonly decide: (view: Known) => 
   {
     rule: 'switch-over-first',
     decide: ({ lease, record }) =>
-      record.members.some((id) => id !== lease.holder) ? { kind: 'switchover', from: lease.holder } : null,
+      record.members.some((id) => id !== lease.holder)
+        ? { kind: 'switchover', from: lease.holder, epoch: lease.epoch }
+        : null,
   },
   { rule: 'only-primary', decide: ({ hosts, wanted }) => upgradeFirst(hosts, wanted) },
 ];
+
+/**
+ * What the release that was just brought to a host may have done, beside its not being reported: then it is taken back. All else (a pause,
+ * another operator's release, an operation) is nobody's release, and to bring it back everywhere would be one more change to it.
+ */
+export function mayBeTheRelease(rule: string): boolean {
+  return rule === notUpgraded || rule === 'not-whole' || rule === 'no-primary';
+}
+
+/** A host's command succeeded, and it does not report the release. */
+export const notUpgraded = 'not-upgraded';
 
 export function decideUpgrade(view: UpgradeView): UpgradeDecision {
   const { record, lease } = view;

@@ -42,7 +42,7 @@ test.each([
 
 test('the primary has its turn only as a standby, last of all', () => {
   expect(decideUpgrade(view([...standbys, ...proxies]))).toEqual({
-    ...{ kind: 'switchover', rule: 'switch-over-first', from: 'node-1' },
+    ...{ kind: 'switchover', rule: 'switch-over-first', from: 'node-1', epoch: lease?.epoch },
   });
   expect(decideUpgrade(view(['node-1', ...standbys, ...proxies]))).toEqual({
     kind: 'done',

@@ -32,6 +32,7 @@ export class UpgradeWorld {
   readonly fate = new Map<string, string | { killed: 'before' | 'after' }>();
   #seq = 1;
   #nowMs = 0;
+  #epoch = sampleLease.epoch;
 
   constructor() {
     this.table.record = {
@@ -43,7 +44,7 @@ export class UpgradeWorld {
 
   tick(): void {
     this.#seq += 1;
-    this.table.lease = { ...sampleLease, state: 'held', holder: this.holder };
+    this.table.lease = { ...sampleLease, state: 'held', holder: this.holder, epoch: this.#epoch };
     for (const node of nodes) if (!this.silent.has(node)) this.table.nodes.set(node, this.#node(node));
     for (const proxy of proxies)
       if (!this.silent.has(proxy)) this.table.proxies.set(proxy, this.#proxy(proxy));
@@ -70,14 +71,19 @@ export class UpgradeWorld {
         const release = releases.find((one) => one.sha256 === sha256) ?? oldRelease;
         return await this.#do(`${id} ${release.version}`, () => this.release.set(id, release));
       },
-      switchOver: async (from) => {
-        if (from !== this.holder) throw new Error(`${from} is not the primary`);
-        return await this.#do('switchover', () => {
-          this.holder =
-            nodes.find((node) => node !== this.holder && this.release.get(node) === newRelease) ?? '';
-        });
+      switchOver: async (from, epoch) => {
+        if (from !== this.holder || epoch !== this.#epoch) throw new Error(`${from} is not the primary`);
+        const failure = await this.#do('switchover', () => this.moveLease());
+        return failure === null ? { kind: 'done' } : { kind: 'failed', reason: failure };
       },
     };
+  }
+
+  /** To a standby of the new release. */
+  moveLease(): void {
+    this.holder = nodes.find((node) => node !== this.holder && this.release.get(node) === newRelease) ?? '';
+    this.#epoch += 1;
+    this.tick();
   }
 
   reports(): Reports {
@@ -108,7 +114,7 @@ export class UpgradeWorld {
     return {
       ...sampleProxyReport,
       ...{ proxy, instanceId: `i-${proxy}`, seq: this.#seq, paused: false },
-      ...{ epoch: sampleLease.epoch, routesTo: this.holder, agent: this.release.get(proxy) ?? oldRelease },
+      ...{ epoch: this.#epoch, routesTo: this.holder, agent: this.release.get(proxy) ?? oldRelease },
     };
   }
 }
