@@ -47,7 +47,8 @@ export class CertificateKeeper {
 
   /** PEM of the authorities that this host trusts; null: none yet, or TLS is off. */
   trusted(): string | null {
-    return this.#installed?.authorities ?? null;
+    // The volume may bring those of a former cluster.
+    return this.#deps.tls()?.mode === 'off' ? null : (this.#installed?.authorities ?? null);
   }
 
   /** TLS is required and this host has never had a certificate: nothing can be served. */
@@ -80,7 +81,8 @@ export class CertificateKeeper {
     const mode = tls()?.mode ?? 'unknown';
     if (!this.#read) await this.#readDisk();
     const installed = this.#installed;
-    if (installed !== null && !this.#applied) this.#applied = await this.#deps.apply(installed);
+    if (installed !== null && !this.#applied && mode !== 'off')
+      this.#applied = await this.#deps.apply(installed);
     if (mode !== 'required') return;
     const pendingKey = this.#pendingKey;
     const nowMs = wallMs();

@@ -204,7 +204,10 @@ async function assemble(config: DatabaseHostConfig, book: SecretBook): Promise<A
   const clients = createControlPlaneClients({ aws: createAwsClients({ region }), stateMachineArn, log });
   const transcript = new CommandTranscript(log);
   const tls = () => keeper.view().record?.spec.tls ?? null;
-  const server = serverFor(config, book, transcript, () => tls()?.mode === 'required');
+  const server = serverFor(config, book, transcript, () => {
+    const mode = tls()?.mode;
+    return mode === undefined ? null : mode === 'required';
+  });
   const guard = guardFor(config);
   const watchdog = new Watchdog({ path: config.watchdog, mark: watchdogMarkPath(config), log });
   const wakeSignal = new WakeSignal();
@@ -319,7 +322,7 @@ function serverFor(
   config: DatabaseHostConfig,
   book: SecretBook,
   transcript: CommandTranscript,
-  tlsRequired: () => boolean,
+  tlsRequired: () => boolean | null,
 ): Server {
   const logins = () => [...book.logins('superuser'), ...book.logins('replication')];
   return new Server(postgresFor(config, (report) => transcript.add(report), tlsRequired, logins));

@@ -110,8 +110,10 @@ export class Observability extends Construct {
       new Alarm(this, 'CertificatesFail', {
         ...once,
         evaluationPeriods: 15,
+        // As above.
+        treatMissingData: TreatMissingData.BREACHING,
         alarmDescription:
-          'For a quarter of an hour certificates could not be signed, or one is about to expire. See docs/runbook/certificates-failing.md',
+          'For a quarter of an hour certificates could not be signed, or one is about to expire, or nobody looked. See docs/runbook/certificates-failing.md',
         metric: certify.metricErrors({ period }),
       }),
       new Alarm(this, 'OperationFails', {

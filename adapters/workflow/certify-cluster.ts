@@ -11,7 +11,12 @@ import {
   type AuthorityPolicy,
   planAuthorities,
 } from '../../core/tls/plan-authorities.ts';
-import { certificateNames, planCertificate, whereIs } from '../../core/tls/plan-certificate.ts';
+import {
+  type CertificateDecision,
+  certificateNames,
+  planCertificate,
+  whereIs,
+} from '../../core/tls/plan-certificate.ts';
 import type { AuthoritySecrets } from '../aws/authority-secrets.ts';
 import type { CertificateStore } from '../aws/certificate-items.ts';
 import type { ClusterStore } from '../aws/cluster-store.ts';
@@ -41,7 +46,7 @@ export interface CertifyView {
   readonly cluster: string;
   readonly signed: readonly string[];
   readonly refused: readonly string[];
-  /** Hosts of the record that ask, and have not got a new certificate in time. */
+  /** Hosts of the record whose certificate is not renewed in time. */
   readonly expiring: readonly string[];
 }
 
@@ -60,26 +65,40 @@ export async function certifyCluster(
   if (record === null || record.spec.tls.mode === 'off') return view;
   const certificates = deps.certificatesOf(cluster);
   const requests = await readRequests(deps, certificates, cluster);
-  if (requests.length === 0) return view;
+  const issued = new Map(need(await certificates.readCertificates()).map((one) => [one.node, one]));
   const nowMs = deps.nowMs();
-  const plan = await settledAuthorities(deps, cluster, known, nowMs);
-  const issued = need(await certificates.readCertificates());
-  const hosts = {
+  if (requests.length > 0) {
+    const hosts = await readHosts(store, record);
+    let plan = await settledAuthorities(deps, cluster, known, nowMs);
+    for (const { role, request } of requests) {
+      const before = issued.get(request.node) ?? null;
+      const question = { deps, record, hosts, nowMs, role, request, before };
+      if (plan.remembered && changes(decide({ ...question, plan }))) {
+        // Another function may know of others: what one of them gave out, the next must not take back.
+        known.delete(cluster);
+        plan = await settledAuthorities(deps, cluster, known, nowMs);
+      }
+      const done = await answer({ ...question, plan });
+      if (done === 'refused') view.refused.push(request.node);
+      if (done === 'none' || done === 'refused') continue;
+      need(await certificates.putCertificate(done));
+      issued.set(done.node, done);
+      view.signed.push(request.node);
+    }
+  }
+  // Whether or not they ask: a request that cannot be read is none.
+  for (const certificate of issued.values())
+    if (isExpiring(record, certificate, nowMs)) view.expiring.push(certificate.node);
+  return view;
+}
+
+async function readHosts(store: Store, record: ClusterRecord): Promise<Question['hosts']> {
+  return {
     databases: new Map(need(await store.readNodes()).map(({ node, addresses }) => [node, addresses.host])),
     proxies: new Map(need(await store.readProxies()).map(({ proxy, addresses }) => [proxy, addresses.host])),
     recordedMembers: record.members,
     recordedProxies: record.proxies,
   };
-  for (const { role, request } of requests) {
-    const before = issued.find(({ node }) => node === request.node) ?? null;
-    const done = await answer({ deps, record, plan, hosts, nowMs, role, request, before });
-    if (done === 'refused') view.refused.push(request.node);
-    if (done !== 'none' && done !== 'refused') {
-      need(await certificates.putCertificate(done));
-      view.signed.push(request.node);
-    } else if (before !== null && isExpiring(record, before, nowMs)) view.expiring.push(request.node);
-  }
-  return view;
 }
 
 /** A host that was taken out of the cluster may leave a certificate behind, which nobody misses. */
@@ -110,13 +129,12 @@ interface Question {
   readonly before: HostCertificate | null;
 }
 
-async function answer(question: Question): Promise<HostCertificate | 'none' | 'refused'> {
-  const { deps, record, plan, hosts, nowMs, role, request, before } = question;
+function decide({ record, plan, hosts, role, request, before }: Question) {
   const { cluster, spec } = record;
   const place = whereIs(request.node, role, hosts);
   const names = certificateNames(cluster, request.node, place.address ?? '', spec.tls);
   const authorities = bundleOf(plan.trusted);
-  const { rule, action, reason } = planCertificate({
+  const decision = planCertificate({
     request,
     proofHolds: proofHolds(cluster, role, request),
     issued: before,
@@ -125,6 +143,17 @@ async function answer(question: Question): Promise<HostCertificate | 'none' | 'r
     trusted: plan.trusted.map(({ id }) => id),
     authorities,
   });
+  return { ...decision, names, authorities };
+}
+
+function changes({ action }: Pick<CertificateDecision, 'action'>): boolean {
+  return action === 'sign' || action === 'distribute';
+}
+
+async function answer(question: Question): Promise<HostCertificate | 'none' | 'refused'> {
+  const { deps, record, plan, nowMs, role, request, before } = question;
+  const { cluster, spec } = record;
+  const { rule, action, reason, names, authorities } = decide(question);
   const about = { cluster, node: request.node, role, rule, reason };
   if (action === 'none') return 'none';
   if (action === 'refuse') {
@@ -148,6 +177,8 @@ async function answer(question: Question): Promise<HostCertificate | 'none' | 'r
 }
 
 interface Settled {
+  /** Read in an earlier run. */
+  readonly remembered: boolean;
   readonly signing: Authority;
   readonly trusted: AuthorityPlan['trusted'];
 }
@@ -180,8 +211,9 @@ async function settledAuthorities(
     known.delete(cluster);
     throw new Error(`the authority of ${cluster} was made and is not there`);
   }
-  if (!fresh || stored !== kept?.authorities) known.set(cluster, { authorities: stored, readAtMs: nowMs });
-  return { signing: plan.signing, trusted: plan.trusted };
+  const remembered = fresh && stored === kept.authorities;
+  if (!remembered) known.set(cluster, { authorities: stored, readAtMs: nowMs });
+  return { remembered, signing: plan.signing, trusted: plan.trusted };
 }
 
 /** Whoever verifies certificates has to have the next authority before it signs, and no agent of ours is there to see to it. */

@@ -8,11 +8,12 @@ import { dataDirectory, postgresLogPath, socketFolder, tlsFolder } from '../path
 export function postgresFor(
   config: DatabaseHostConfig,
   onCommand?: (report: CommandReport) => void,
-  tlsRequired: () => boolean = () => false,
+  tlsRequired: () => boolean | null = () => null,
   moreLogins?: () => readonly Credentials[],
 ): PostgresNode {
   const tlsFiles = tlsFilesIn(tlsFolder(config));
-  // Also while the record cannot be read: who has a certificate once has one for good. Not asked again, for the disk may be frozen.
+  // While the record cannot be read: a cluster that gave this host a certificate requires TLS for good. Not asked again, for the disk
+  // may be frozen. What the record says comes first: a volume may bring the certificate of a former cluster.
   const hadCertificate = hasCertificate(tlsFolder(config));
   return new PostgresNode({
     nodeName: config.node,
@@ -27,7 +28,7 @@ export function postgresFor(
     logFile: postgresLogPath(config),
     settings: config.postgres.settings,
     // Without a certificate the server does not start then: never in the clear.
-    tls: () => (hadCertificate || tlsRequired() ? tlsFiles : null),
+    tls: () => ((tlsRequired() ?? hadCertificate) ? tlsFiles : null),
     ...(onCommand === undefined ? {} : { onCommand }),
     ...(moreLogins === undefined ? {} : { moreLogins }),
   });

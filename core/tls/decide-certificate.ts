@@ -55,6 +55,12 @@ export const hostCertificateTable: readonly Row[] = [
   { rule: 'first', when: (s) => s.installed === null && s.pendingKey === null, action: 'ask' },
   { rule: 'ask-again', when: (s) => s.pendingKey !== null && !s.asked, action: 'ask' },
   { rule: 'waits', when: (s) => s.pendingKey !== null, action: 'none' },
+  {
+    // On the volume of a former cluster, or brought back from an old snapshot: nobody here knows this certificate, or trusts it.
+    rule: 'not-issued-here',
+    when: (s) => s.installed !== null && s.offered?.publicKey !== s.installed.publicKey,
+    action: 'ask',
+  },
   { rule: 'due', when: (s) => s.installed !== null && s.nowMs >= renewAtMs(s.installed), action: 'ask' },
   { rule: 'in-force', when: () => true, action: 'none' },
 ];

@@ -96,12 +96,14 @@ describe('the alarms', () => {
     );
   });
 
-  test('take a minute without a figure for a good one, but for "no primary", and for a sentinel that does not run', () => {
+  test('take a minute without a figure for a good one, but for "no primary", and for what does not run each minute', () => {
     const missing = (of: readonly JsonObject[]) =>
       of.filter((alarm) => alarm['TreatMissingData'] !== 'notBreaching').map(pageOf);
-    expect(missing(alarms()).toSorted()).toEqual(['no-primary', 'sentinel-failing']);
-    const { properties } = essential.one('AWS::CloudWatch::Alarm', 'SentinelFails');
-    expect(properties['TreatMissingData']).toBe('breaching');
+    expect(missing(alarms()).toSorted()).toEqual(['certificates-failing', 'no-primary', 'sentinel-failing']);
+    for (const name of ['SentinelFails', 'CertificatesFail']) {
+      const { properties } = essential.one('AWS::CloudWatch::Alarm', name);
+      expect(properties['TreatMissingData']).toBe('breaching');
+    }
   });
 
   test('tell the topic when they begin and when they end', () => {

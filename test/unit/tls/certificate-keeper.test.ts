@@ -72,6 +72,11 @@ function bench(mode: TlsSpec['mode'] = 'required') {
     later: (ms: number) => {
       nowMs += ms;
     },
+    /** The host's volume goes to another cluster. */
+    goElsewhere: (where: TlsSpec['mode']) => {
+      mode = where;
+      offered = null;
+    },
     setServes: (value: boolean) => {
       serves = value;
     },
@@ -169,6 +174,40 @@ describe('a host', () => {
     setServes(true);
     for (let second = 0; second < 3; second += 1) await keeper.tick();
     expect(applied).toHaveLength(4);
+  });
+
+  test("on a former cluster's volume asks at once, and has a certificate of its own with the next look", async () => {
+    const { make, requests, sign, later, goElsewhere, applied } = bench();
+    const former = make();
+    await former.tick();
+    await sign();
+    later(1_000);
+    await former.tick();
+    goElsewhere('required');
+    const keeper = make();
+    await keeper.tick();
+    expect(requests).toHaveLength(2);
+    await sign();
+    later(1_000);
+    await keeper.tick();
+    expect(new Set(applied).size).toBe(2);
+    later(60_000);
+    await keeper.tick();
+    expect(requests).toHaveLength(2);
+  });
+
+  test("on a former cluster's volume, where TLS is off, trusts nobody and has nothing applied", async () => {
+    const { make, sign, later, goElsewhere, applied } = bench();
+    const former = make();
+    await former.tick();
+    await sign();
+    later(1_000);
+    await former.tick();
+    goElsewhere('off');
+    const keeper = make();
+    await keeper.tick();
+    expect(keeper.trusted()).toBeNull();
+    expect(applied).toHaveLength(1);
   });
 
   test('whose renewal does not come goes on with what it has, and says so once', async () => {

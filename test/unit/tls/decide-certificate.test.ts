@@ -68,11 +68,24 @@ const cases: readonly (readonly [string, HostCertificateState, string, string])[
     'same-key-signed-again',
     'install',
   ],
+  ['a host with an expired certificate', { ...inForce, nowMs: 40 * dayMs }, 'due', 'ask'],
   [
-    'a host with an expired certificate and no store',
-    { ...inForce, offered: null, nowMs: 40 * dayMs },
-    'due',
+    "a host on a former cluster's volume, that was never given a certificate here",
+    { ...inForce, offered: null },
+    'not-issued-here',
     'ask',
+  ],
+  [
+    'a host on an old volume, that was given one for another key here',
+    { ...inForce, offered: { ...offered, publicKey: 'KEY2' } },
+    'not-issued-here',
+    'ask',
+  ],
+  [
+    'a host with a certificate of elsewhere that has asked',
+    { ...inForce, offered: null, pendingKey: 'KEY2', asked: true },
+    'waits',
+    'none',
   ],
 ];
 

@@ -24,7 +24,8 @@ const config = (): DatabaseHostConfig =>
       replication: { name: 'replicator', password: 'b' },
     },
   }) as unknown as DatabaseHostConfig;
-const tlsOf = (required: () => boolean) => postgresFor(config(), undefined, required).host.tls?.() ?? null;
+const tlsOf = (required: () => boolean | null) =>
+  postgresFor(config(), undefined, required).host.tls?.() ?? null;
 
 test('a server has no TLS where it is not required', () => {
   expect(tlsOf(() => false)).toBeNull();
@@ -35,8 +36,17 @@ test('where TLS is required a server has it, also before there is a certificate:
 });
 
 test('a host that has a certificate keeps TLS while its record cannot be read', () => {
+  haveCertificate();
+  expect(tlsOf(() => null)).toEqual(tlsFilesIn(tlsFolder(config())));
+});
+
+test('the certificate of a former cluster on its volume does not ask for TLS where the record says that there is none', () => {
+  haveCertificate();
+  expect(tlsOf(() => false)).toBeNull();
+});
+
+function haveCertificate(): void {
   const current = join(tlsFolder(config()), 'current');
   mkdirSync(current, { recursive: true });
   writeFileSync(join(current, 'certificate.pem'), '');
-  expect(tlsOf(() => false)).toEqual(tlsFilesIn(tlsFolder(config())));
-});
+}

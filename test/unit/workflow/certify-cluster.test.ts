@@ -3,6 +3,7 @@ import { createPrivateKey, generateKeyPairSync, sign, X509Certificate } from 'no
 import { describe, expect, test } from 'vitest';
 import type { CertificateStore } from '../../../adapters/aws/certificate-items.ts';
 import { ok } from '../../../adapters/aws/store-answer.ts';
+import { makeAuthority } from '../../../adapters/tls/certificate-maker.ts';
 import {
   type CertifyDeps,
   certifyCluster,
@@ -99,6 +100,11 @@ function bench(mode: 'off' | 'required' = 'required') {
     askWith: (role: HostRole, request: CertificateRequest) => requests.push({ role, request }),
     look: (remembered = known) => certifyCluster(deps, 'main', remembered),
     authorities: () => secret ?? [],
+    takeBack: () => requests.splice(0),
+    /** Another function makes the next one. */
+    add: async () => {
+      secret = [await makeAuthority('main', nowMs, 1000 * dayMs), ...(secret ?? [])];
+    },
     forget: () => {
       secret = null;
     },
@@ -203,6 +209,31 @@ describe('who signs', () => {
     expect(issued.get('node1')?.authorities).not.toContain(first?.authorities);
   });
 
+  test('does not sign by an authority that it remembers, after another function has signed by its successor', async () => {
+    const { ask, look, forget, issued } = bench();
+    ask('node1', 'database');
+    await look();
+    forget();
+    await look(new Map());
+    const anew = issued.get('node1');
+    expect((await look()).signed).toEqual([]);
+    expect(issued.get('node1')).toEqual(anew);
+  });
+
+  test('gives a new host all authorities that are stored, not those that it remembers', async () => {
+    const { ask, look, add, issued, authorities } = bench();
+    ask('node1', 'database');
+    await look();
+    await add();
+    ask('proxy1', 'proxy');
+    // The first was settled by what was remembered, and hears of it with the next look.
+    expect((await look()).signed).toEqual(['proxy1']);
+    expect((await look()).signed).toEqual(['node1']);
+    for (const { certificate } of authorities())
+      for (const node of ['node1', 'proxy1']) expect(issued.get(node)?.authorities).toContain(certificate);
+    expect((await look()).signed).toEqual([]);
+  });
+
   test('says which members do not renew in time, and of strangers nothing', async () => {
     const { ask, look, later } = bench();
     ask('node1', 'database');
@@ -211,5 +242,17 @@ describe('who signs', () => {
     expect((await look()).expiring).toEqual([]);
     later(2);
     expect((await look()).expiring).toEqual(['node1']);
+  });
+
+  test('says so too where the request is not there, or cannot be read', async () => {
+    const { ask, takeBack, look, later } = bench();
+    ask('node1', 'database');
+    ask('stranger', 'database');
+    await look();
+    takeBack();
+    later(26);
+    expect(await look()).toMatchObject({ signed: [], expiring: ['node1'] });
+    ask('proxy1', 'proxy');
+    expect(await look()).toMatchObject({ signed: ['proxy1'], expiring: ['node1'] });
   });
 });
