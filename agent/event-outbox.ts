@@ -14,7 +14,7 @@ export interface EventOutboxDeps {
 /** Kept at once, those that are being written included; more are in the log only. */
 const mostKept = 200;
 const mostAtOnce = 20;
-/** Clients may be waiting for what an event tells of: it is written when they are not. Its time is that at which it happened. */
+/** Clients may be waiting for what an operation's event tells of: it is written when they are not. Its time is that at which it happened. */
 const laterMs = 300;
 const writeTimeoutMs = 2_000;
 /** Between attempts with the oldest event while DynamoDB is away. */
@@ -45,13 +45,13 @@ export class EventOutbox {
     }
     this.#added += 1;
     this.#kept.push({ order: this.#added, event });
-    this.#later ??= setTimeout(() => {
-      this.#later = null;
-      this.#pump();
-    }, laterMs).unref();
+    if (event.operation === null) this.#pump();
+    else this.#later ??= setTimeout(() => this.#pump(), laterMs).unref();
   }
 
   #pump(): void {
+    if (this.#later !== null) clearTimeout(this.#later);
+    this.#later = null;
     // While DynamoDB is away one event at a time asks whether it is back.
     if (this.#timer !== null) return;
     const most = this.#failures === 0 ? mostAtOnce : 1;

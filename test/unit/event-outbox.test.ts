@@ -49,15 +49,22 @@ const event = (n: number): ClusterEvent => ({
 });
 
 describe('the outbox', () => {
-  it('writes a moment later, in order, when no client waits for the host any more', async () => {
+  it("writes an operation's a moment later, in order, when no client waits for the host any more", async () => {
     const made = bench();
-    made.outbox.add(event(1));
+    const ofOperation = (n: number) => ({ ...event(n), operation: 'main-e3-a1' });
+    made.outbox.add(ofOperation(1));
     await vi.advanceTimersByTimeAsync(200);
-    made.outbox.add(event(2));
+    made.outbox.add(ofOperation(2));
     expect(made.calls()).toBe(0);
     await vi.advanceTimersByTimeAsync(100);
-    expect(made.written()).toEqual([event(1), event(2)]);
+    expect(made.written()).toEqual([ofOperation(1), ofOperation(2)]);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('writes every other at once: an agent that is killed now has told it', () => {
+    const made = bench();
+    made.outbox.add(event(1));
+    expect(made.calls()).toBe(1);
   });
 
   it.each(['unreachable', 'throttled', 'denied'] as const)(
