@@ -35,7 +35,7 @@ import { metricsOf } from './database/metrics-of.ts';
 import type { OrderContext } from './database/orders.ts';
 import { postgresFor } from './database/postgres-for.ts';
 import { resumeJournal } from './database/resume-journal.ts';
-import { isLoginInUse, prepareSecret } from './database/rotate-login.ts';
+import { isLoginInUse, mayUseLogin, prepareSecret } from './database/rotate-login.ts';
 import { Server } from './database/server.ts';
 import { SynchronousNames } from './database/synchronous-names.ts';
 import { DiskState } from './disk-state.ts';
@@ -303,6 +303,8 @@ function rotationOf(context: OrderContext, book: SecretBook): SecretRotation {
     record: () => keeper.view().record,
     fetch: versionReader(config),
     prepare: (kind, version) => prepareSecret(context, book, kind, version),
+    mayUse: async (kind, version) => !isLogin(kind) || (await mayUseLogin(context, book, kind, version)),
+    mayTake: () => true,
     adopt: async (kind) => {
       if (isLogin(kind)) await server.node.writePasswords();
     },

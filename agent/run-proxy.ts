@@ -14,6 +14,7 @@ import { uptimeMs } from '../adapters/clock.ts';
 import { ProxyEndpoint } from '../adapters/proxy/endpoint.ts';
 import { createWakeUp } from '../adapters/wake-up.ts';
 import type { ProxyHostConfig } from '../core/model/host-config.ts';
+import { primaryTakes } from '../core/secrets/decide-secret-use.ts';
 import { ActionRunner } from './action-runner.ts';
 import { writeAgentFile } from './agent-file.ts';
 import { createControlPlaneClients } from './control-plane-clients.ts';
@@ -75,6 +76,7 @@ async function runWith(config: ProxyHostConfig, book: SecretBook): Promise<numbe
   });
   const tls = () => keeper.view().record?.spec.tls ?? null;
   const certificates = new ProxyCertificates({ config, table, endpoint: opened, tls, log });
+  const directory = new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs });
   const host: ProxyHost = new ProxyHost({
     config,
     ...{ incarnation: writer.incarnation, release: readRelease(log) },
@@ -82,7 +84,7 @@ async function runWith(config: ProxyHostConfig, book: SecretBook): Promise<numbe
     keeper,
     endpoint: opened,
     wakeUp,
-    directory: new NodeDirectory({ store, wakeUp, self: config.node, now: uptimeMs }),
+    directory,
     restPort: () => restPort,
     lacksCertificate: () => certificates.isMissing(),
     secretUse: () => rotation.report(),
@@ -90,9 +92,8 @@ async function runWith(config: ProxyHostConfig, book: SecretBook): Promise<numbe
     emit,
     log,
   });
-  const rotation: SecretRotation = rotationOf(config, { book, keeper, endpoint: opened, log }, () =>
-    host.reconcile(),
-  );
+  const parts = { book, keeper, directory, endpoint: opened, log };
+  const rotation: SecretRotation = rotationOf(config, parts, () => host.reconcile());
   const runner: ActionRunner = new ActionRunner({
     store,
     clients,
@@ -169,16 +170,21 @@ function startTimers(deps: {
 interface RotationParts {
   readonly book: SecretBook;
   readonly keeper: LeaseKeeper;
+  readonly directory: NodeDirectory;
   readonly endpoint: ProxyEndpoint;
   readonly log: Log;
 }
 
 function rotationOf(config: ProxyHostConfig, parts: RotationParts, onChange: () => void): SecretRotation {
-  const { book, keeper, endpoint, log } = parts;
+  const { book, keeper, directory, endpoint, log } = parts;
   return new SecretRotation({
     ...{ book, log, now: uptimeMs, fetch: versionReader(config), onChange },
     kinds: ['superuser', 'cluster'],
     record: () => keeper.view().record,
+    mayUse: async () => true,
+    // Whatever is in the book PgBouncer lets in, and logs in with: nothing that the primary does not take.
+    mayTake: (kind, version) =>
+      kind !== 'superuser' || primaryTakes(viewOf(keeper, directory), kind, version),
     prepare: async (kind) => kind !== 'superuser' || (await endpoint.setLogins(loginsOf(book))),
     adopt: async (kind) => {
       if (kind === 'superuser' && !(await endpoint.setLogins(loginsOf(book))))
@@ -188,6 +194,11 @@ function rotationOf(config: ProxyHostConfig, parts: RotationParts, onChange: () 
     epoch: () => 0,
     isInUse: () => true,
   });
+}
+
+function viewOf(keeper: LeaseKeeper, directory: NodeDirectory) {
+  const { record, watch } = keeper.view();
+  return { record, lease: watch.lease, nodes: directory.nodes() };
 }
 
 /** Whom PgBouncer lets in, and as whom the canary logs in. */

@@ -12,7 +12,7 @@ import {
   type SecretUse,
 } from '../core/model/cluster-secrets.ts';
 import { versionsOf } from '../core/secrets/decide-rotation.ts';
-import { decideSecretUse } from '../core/secrets/decide-secret-use.ts';
+import { decideSecretUse, type SecretUseDecision } from '../core/secrets/decide-secret-use.ts';
 import type { SecretBook } from './secret-book.ts';
 
 export interface SecretRotationDeps {
@@ -24,6 +24,10 @@ export interface SecretRotationDeps {
   readonly fetch: ((kind: SecretKind, version: string) => Promise<Answer<string>>) | null;
   /** Makes the host able to use that version; false: not yet. Repeated until it is true, and again in each new epoch. */
   readonly prepare: (kind: SecretKind, version: string) => Promise<boolean>;
+  /** False: the host would lock itself out by changing over to that version now; null: what it was installed with. */
+  readonly mayUse: (kind: SecretKind, version: string | null) => Promise<boolean>;
+  /** False: the version that is offered is not to be fetched yet. */
+  readonly mayTake: (kind: SecretKind, version: string) => boolean;
   /** Whatever has to be told that the secrets in use, or those that are taken, are others now. */
   readonly adopt: (kind: SecretKind) => Promise<void>;
   /** What was ready in another epoch is not ready in this one. */
@@ -36,13 +40,23 @@ export interface SecretRotationDeps {
   readonly log: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
 }
 
-/** After something could not be done: neither Secrets Manager nor PostgreSQL's log is to be filled with attempts. */
-const againAfterMs = 1_000;
+/**
+ * After something could not be done, twice as long each time, until the record or the epoch says something new: neither Secrets Manager nor
+ * PostgreSQL's log is to be filled with attempts.
+ */
+const againAfterMs = { first: 1_000, most: 60_000 };
+
+interface Failed {
+  /** What it could not do. */
+  readonly what: string;
+  readonly waitMs: number;
+  readonly untilMs: number;
+}
 
 export class SecretRotation {
   readonly #deps: SecretRotationDeps;
   readonly #ready = new Map<SecretKind, { readonly version: string; readonly epoch: number }>();
-  readonly #notBefore = new Map<SecretKind, number>();
+  readonly #failed = new Map<SecretKind, Failed>();
   /** Adopted since this agent started: before, nobody knows what the host's programs were told. */
   readonly #adopted = new Set<SecretKind>();
   #looking = false;
@@ -79,38 +93,60 @@ export class SecretRotation {
   }
 
   async #look(): Promise<void> {
-    const { kinds, record, now, log } = this.#deps;
+    const { kinds, record, epoch, now, log } = this.#deps;
     for (const kind of kinds) {
       const known = record();
-      if (known === null || now() < (this.#notBefore.get(kind) ?? 0)) continue;
-      try {
-        if (!(await this.#follow(kind, known))) this.#notBefore.set(kind, now() + againAfterMs);
-      } catch (error) {
-        this.#notBefore.set(kind, now() + againAfterMs);
+      if (known === null) continue;
+      const what = JSON.stringify([versionsOf(known, kind), known.operation?.id ?? null, epoch()]);
+      const failed = this.#failed.get(kind);
+      const before = failed?.what === what ? failed : undefined;
+      if (before !== undefined && now() < before.untilMs) continue;
+      const done = await this.#follow(kind, known).catch((error: unknown) => {
         log('warn', 'a rotation could not be followed', { secret: kind, error: String(error) });
-      }
+        return false;
+      });
+      const waitMs = Math.min((before?.waitMs ?? againAfterMs.first / 2) * 2, againAfterMs.most);
+      if (done) this.#failed.delete(kind);
+      else this.#failed.set(kind, { what, waitMs, untilMs: now() + waitMs });
     }
   }
 
-  /** False: something is left to do that cannot be done now. */
-  async #follow(kind: SecretKind, record: ClusterRecord): Promise<boolean> {
-    const { book, adopt, log, onChange } = this.#deps;
-    const decision = decideSecretUse({
-      versions: versionsOf(record, kind),
+  #decide(kind: SecretKind, record: ClusterRecord): SecretUseDecision {
+    const { book, mayTake } = this.#deps;
+    const versions = versionsOf(record, kind);
+    return decideSecretUse({
+      versions,
       known: book.known(kind),
       uses: book.uses(kind),
       former: book.former(kind),
       keepsFormer: isLogin(kind),
       ready: this.#readyFor(kind),
       operationUnderWay: record.operation !== null,
+      holdsBack: versions.next !== null && !mayTake(kind, versions.next.version),
     });
-    for (const version of decision.fetch) if (!(await this.#fetch(kind, version))) return false;
-    if (decision.fetch.length > 0) return await this.#follow(kind, record);
-    if (decision.use !== undefined) {
-      book.use(kind, decision.use);
-      log('info', 'another version of a secret is in use', { secret: kind, version: decision.use });
+  }
+
+  /** False: something is left to do that cannot be done now. */
+  async #follow(kind: SecretKind, record: ClusterRecord): Promise<boolean> {
+    // With what is here first: one version that cannot be read must not keep a host from another.
+    const before = this.#decide(kind, record);
+    let done = await this.#changeOver(kind, before);
+    for (const version of before.fetch) done = (await this.#fetch(kind, version)) && done;
+    const decision = before.fetch.length > 0 ? this.#decide(kind, record) : before;
+    if (before.fetch.length > 0) done = (await this.#changeOver(kind, decision)) && done;
+    const held = decision.prepare !== null && !(await this.#prepare(kind, decision.prepare));
+    return done && !held;
+  }
+
+  async #changeOver(kind: SecretKind, decision: SecretUseDecision): Promise<boolean> {
+    const { book, adopt, mayUse, log, onChange } = this.#deps;
+    const { use } = decision;
+    const may = use !== undefined && (await mayUse(kind, use));
+    if (may) {
+      book.use(kind, use);
+      log('info', 'another version of a secret is in use', { secret: kind, version: use });
     }
-    if (decision.use !== undefined || !this.#adopted.has(kind)) {
+    if (may || !this.#adopted.has(kind)) {
       this.#adopted.delete(kind);
       await adopt(kind);
       this.#adopted.add(kind);
@@ -118,7 +154,7 @@ export class SecretRotation {
     }
     if (decision.dropFormer) book.dropFormer(kind);
     if (decision.forget.length > 0) book.forget(kind, decision.forget);
-    return decision.prepare === null || (await this.#prepare(kind, decision.prepare));
+    return may || use === undefined;
   }
 
   async #fetch(kind: SecretKind, version: string): Promise<boolean> {

@@ -225,13 +225,16 @@ function ownRoles(host: PostgresHost): string[] {
   return [host.superuser, host.replication].map(({ name }) => quoteRole(baseRole(name)));
 }
 
-/** Rules that an older version wrote take no members. All else stays as it is, TLS too, which is the business of the next start. */
-export async function admitMembers(host: PostgresHost): Promise<void> {
+/**
+ * Rules that an older version wrote take no members. All else stays as it is, TLS too, which is the business of the next start. `foreign`:
+ * somebody has put rules in place of Leasehold's.
+ */
+export async function admitMembers(host: PostgresHost): Promise<'changed' | 'as-it-was' | 'foreign'> {
   const path = join(host.dataDir, 'pg_hba.conf');
   const text = await readTextFile(path);
-  if (text === null || !text.startsWith(NOTICE)) return;
+  if (text === null || !text.startsWith(NOTICE)) return 'foreign';
   const taking = ownRoles(host).reduce((rules, role) => rules.replaceAll(` ${role} `, ` +${role} `), text);
-  await writeFileIfChanged(path, taking, { owner: host.runAs });
+  return (await writeFileIfChanged(path, taking, { owner: host.runAs })) ? 'changed' : 'as-it-was';
 }
 
 export function quoteRole(name: string): string {

@@ -4,6 +4,7 @@
 
 import { Socket } from 'node:net';
 import pg from 'pg';
+import type { trustingAuthority } from '../tls/trusting-authority.ts';
 import type { PostgresHost } from './host.ts';
 
 export type QueryFailure =
@@ -18,8 +19,10 @@ export type QueryResult = { readonly kind: 'rows'; readonly rows: readonly Row[]
 
 export interface ConnectionOptions {
   readonly database?: string;
-  /** The replication protocol, for IDENTIFY_SYSTEM. */
-  readonly replication?: boolean;
+  /** The replication protocol, for IDENTIFY_SYSTEM; `true`: as a standby's receiver asks for it, in no database. */
+  readonly replication?: 'database' | 'true';
+  /** By TCP instead of the socket; `ssl` as `pg` takes it, false: in the clear. */
+  readonly tcp?: { readonly host: string; readonly ssl: false | ReturnType<typeof trustingAuthority> };
   readonly applicationName?: string;
   /** The server has ended the connection while nothing was asked: at once when its postmaster dies, for each backend watches that. */
   readonly onEnd?: () => void;
@@ -119,17 +122,17 @@ export class LocalConnection {
     const socket = new Socket();
     const statementTimeoutMs = this.#options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
     const client = new pg.Client({
-      host: host.socketDir,
+      host: this.#options.tcp?.host ?? host.socketDir,
       port: host.port,
       user: host.superuser.name,
       password: host.superuser.password,
       database: this.#options.database ?? 'postgres',
       application_name: this.#options.applicationName ?? 'leasehold',
       options: `-c synchronous_commit=local -c statement_timeout=${statementTimeoutMs}`,
-      ...(this.#options.replication ? { replication: 'database' } : {}),
+      ...(this.#options.replication === undefined ? {} : { replication: this.#options.replication }),
       // Our own socket: to be able to drop it when a hung server would never let go of it.
       stream: () => socket,
-      ssl: false,
+      ssl: this.#options.tcp?.ssl ?? false,
     } as pg.ClientConfig);
     const open: OpenConnection = { client, socket, connected: null, idle: false };
     client.on('error', () => this.#abandon(open));

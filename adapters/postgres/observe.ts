@@ -172,7 +172,10 @@ export type SystemIdentity =
 
 /** IDENTIFY_SYSTEM on a connection of its own: the one exact source of a standby's timeline. */
 export async function identifySystem(host: PostgresHost, timeoutMs: number): Promise<SystemIdentity> {
-  const connection = new LocalConnection(host, { replication: true, applicationName: 'leasehold-identify' });
+  const connection = new LocalConnection(host, {
+    replication: 'database',
+    applicationName: 'leasehold-identify',
+  });
   try {
     const answer = await connection.query('IDENTIFY_SYSTEM', timeoutMs);
     if (answer.kind !== 'rows') return answer;

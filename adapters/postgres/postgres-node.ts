@@ -39,7 +39,7 @@ import {
   start,
   stopFast,
 } from './lifecycle.ts';
-import { setLogin, takesLogin } from './logins.ts';
+import { type LoginFailure, setLogin, takesLogin } from './logins.ts';
 import { type Observation, Observer } from './observe.ts';
 import {
   awaitGone,
@@ -80,6 +80,7 @@ import { ensureTimelineAbove, type TimelineReservation } from './timeline-placeh
 import { type KeptWal, keepDiscardedWal, type WalEnd, walEnd } from './wal.ts';
 
 const SLOTS_TIMEOUT_MS = 5_000;
+const RULES_TIMEOUT_MS = 3_000;
 
 export class PostgresNode {
   readonly host: PostgresHost;
@@ -88,6 +89,8 @@ export class PostgresNode {
   /** Null: a former agent may have set it. */
   #promotionExpected: boolean | null = null;
   #startsNoMore = false;
+  /** The running server has been told to read rules that take members. */
+  #admitted = false;
   readonly #starting = new Set<Promise<StartResult>>();
   readonly #watching: LocalConnection;
   readonly #observer: Observer;
@@ -281,17 +284,28 @@ export class PostgresNode {
   writePasswords(): Promise<void> {
     return writePasswordFile(this.host);
   }
-  /** The running server lets in the second role of each login too. */
-  async admitMembers(): Promise<void> {
-    await admitMembers(this.host);
-    await reload(this.host);
+  /**
+   * The running server lets in the second role of each login too; else why it may not. Reloads what has changed, and once in any case: a
+   * former agent may have died before it did.
+   */
+  async admitMembers(): Promise<string | null> {
+    const found = await admitMembers(this.host);
+    if (found === 'foreign') return 'pg_hba.conf is not as Leasehold wrote it';
+    if (found === 'changed') this.#admitted = false;
+    this.#admitted ||= await reload(this.host);
+    const sql = 'select line_number, error from pg_hba_file_rules where error is not null limit 1';
+    const wrong = await this.#probe.query(sql, RULES_TIMEOUT_MS);
+    if (wrong.kind !== 'rows') return `pg_hba.conf could not be checked: ${wrong.kind}`;
+    const [line] = wrong.rows;
+    if (line !== undefined) return `pg_hba.conf, line ${line['line_number']}: ${line['error']}`;
+    return this.#admitted ? null : 'the server could not be told to read pg_hba.conf';
   }
   /** Whether the local server takes that login, with the rights that it is for; null when it cannot be asked. */
   takesLogin(kind: LoginKind, login: Credentials): Promise<boolean | null> {
     return takesLogin(this.host, kind, login);
   }
   /** Makes that login, or sets its password anew. On a primary. */
-  setLogin(kind: LoginKind, login: Credentials): Promise<QueryFailure | null> {
+  setLogin(kind: LoginKind, login: Credentials): Promise<LoginFailure | null> {
     return setLogin(this.#probe, kind, login);
   }
 

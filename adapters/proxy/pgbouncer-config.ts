@@ -29,7 +29,7 @@ export interface PgbouncerConfig {
   readonly authFile: string;
   readonly consoleUser: string;
   readonly maxClients: number;
-  /** Server connections per database and user. */
+  /** Server connections per database, of all users together. */
   readonly poolSize: number;
   /** How long a client waits for a primary before it gets an error. */
   readonly patienceMs: number;
@@ -82,6 +82,8 @@ export function renderPgbouncerConfig(config: PgbouncerConfig): string {
     setting('pool_mode', 'transaction'),
     setting('max_client_conn', config.maxClients),
     setting('default_pool_size', config.poolSize),
+    '; For all users of one database together: while a login is rotated there are two of it. A pool that needs one takes an idle one of another.',
+    setting('max_db_connections', config.poolSize),
     '; One server connection for each pool that has clients: a pool with a connection fails no client for a failed login elsewhere.',
     setting('min_pool_size', 1),
     '',

@@ -289,7 +289,10 @@ export class ProxyHost {
   }
 
   #directoryEveryMs(): number {
-    return this.#deps.directory.everyMs(this.#isUnderWay());
+    const { directory, keeper } = this.#deps;
+    // A rotation waits here for what the primary's report says.
+    const secrets = Object.values(keeper.view().record?.secrets ?? {});
+    return directory.everyMs(this.#isUnderWay() || secrets.some(({ next }) => next?.stage === 'offered'));
   }
 
   #isUnderWay(): boolean {

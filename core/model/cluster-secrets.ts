@@ -56,3 +56,8 @@ export function otherRole(role: string): string {
   const base = baseRole(role);
   return base === role ? `${base}${suffix}` : base;
 }
+
+/** Two logins that alternate between the same two roles: the password of one would be the other's. */
+export function shareRoles(one: string, other: string): boolean {
+  return baseRole(one) === baseRole(other);
+}

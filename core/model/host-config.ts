@@ -69,7 +69,7 @@ export interface ProxyHostConfig extends CommonHostConfig {
     readonly primary: number;
     readonly replicas: number;
   };
-  /** Server connections that PgBouncer may open to the primary. */
+  /** Server connections that PgBouncer may open to the primary, for each database. */
   readonly poolSize: number;
 }
 

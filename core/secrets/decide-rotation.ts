@@ -4,10 +4,12 @@
  *
  * Upholds R1 (a version that is not ready on every host is used by none, and one that is not used by every host does not become
  * current), R2 (no version goes while a host uses it) and R3 (nothing changes while an operation is under way or the cluster is not whole:
- * each write is a compare-and-set on the record, which an operation that begins meanwhile has changed).
+ * each write is a compare-and-set on the record, which an operation that begins meanwhile has changed; but that a version which was given
+ * up is withdrawn from a cluster that is not whole, as it may be that version's doing).
  */
 import { type ClusterRecord, epochRecord } from '../model/cluster-record.ts';
 import {
+  isLogin,
   neverRotated,
   type SecretKind,
   type SecretUse,
@@ -118,6 +120,18 @@ function notWhole(facts: RotationFacts): string | null {
   return unwell.length === 0 ? null : `not in its place: ${unwell.join(', ')}`;
 }
 
+/**
+ * Null unless hosts use what Secrets Manager calls current, whatever the record says. Of a login some may still use what they were
+ * installed with: they look whether PostgreSQL takes the current one before they change over. The text that agents share has no such look.
+ */
+function usedAlready(facts: RotationFacts): string | null {
+  const { kind, currentVersion } = facts;
+  if (currentVersion === null) return null;
+  const uses = hosts(facts).map(({ secrets }) => secrets?.[kind]?.uses);
+  const all = uses.every((use) => use === currentVersion || (use === null && isLogin(kind)));
+  return all && uses.includes(currentVersion) ? `hosts use ${currentVersion} already` : null;
+}
+
 function cannotFollow(facts: RotationFacts): string | null {
   const unable = hosts(facts).filter(({ secrets }) => secrets === undefined);
   const names = unable.map(({ name }) => name).join(', ');
@@ -174,6 +188,20 @@ const rows: readonly Row[] = [
     when: ({ lease }) => (lease?.state === 'held' ? null : `the lease is ${lease?.state}`),
     order: wait,
   },
+  {
+    // Before the cluster has to be whole: it may be that very version by which a standby does not stream. What they go back to is what all used.
+    rule: 'withdraw-other',
+    when: (f) => {
+      const { next } = versions(f);
+      return next !== null && !isNext(f) && next.stage === 'used' && next.version !== f.currentVersion
+        ? `hosts use ${next.version}, whose rotation was given up: back to the current one first`
+        : null;
+    },
+    order: (f) => {
+      const { next } = versions(f);
+      return write(f, { next: next === null ? null : { ...next, stage: 'offered' } });
+    },
+  },
   { rule: 'host-cannot-follow', when: cannotFollow, order: wait },
   { rule: 'not-whole', when: notWhole, order: wait },
   {
@@ -194,17 +222,10 @@ const rows: readonly Row[] = [
   },
   { rule: 'created', when: (f) => (upTo(f, 'createSecret') ? 'the version has a text' : null), order: done },
   {
-    rule: 'withdraw-other',
-    when: (f) => {
-      const { next } = versions(f);
-      return next !== null && !isNext(f) && next.stage === 'used'
-        ? `hosts use ${next.version}, whose rotation was given up: back to the current one first`
-        : null;
-    },
-    order: (f) => {
-      const { next } = versions(f);
-      return write(f, { next: next === null ? null : { ...next, stage: 'offered' } });
-    },
+    // The record was made anew, and hosts go on with what a former one had them use.
+    rule: 'note-current',
+    when: (f) => (versions(f).current === null && versions(f).next === null ? usedAlready(f) : null),
+    order: (f) => write(f, { current: f.currentVersion }),
   },
   {
     rule: 'host-behind',

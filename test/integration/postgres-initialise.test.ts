@@ -91,6 +91,22 @@ test('the other role of each login gets in with the same rights, replicates, and
   expect(
     await sandbox.value(node, 'select count(*)::int from pg_hba_file_rules where error is not null'),
   ).toBe(0);
+  // As receivers come, not as anybody else does: what takes the login by the socket proves nothing.
+  const path = join(postgres.host.dataDir, 'pg_hba.conf');
+  const rules = readFileSync(path, 'utf8');
+  expect(await postgres.admitMembers()).toBe(null);
+  writeFileSync(path, rules.replaceAll('+"replicator"', '"replicator"').replace(/^#.*\n/, ''));
+  await sandbox.value(node, 'select pg_reload_conf()');
+  await expect.poll(() => postgres.takesLogin('replication', replication.login)).toBe(false);
+  expect(await postgres.admitMembers()).toBe('pg_hba.conf is not as Leasehold wrote it');
+  writeFileSync(path, `${rules}nonsense\n`);
+  expect(await postgres.admitMembers()).toMatch(/^pg_hba.conf, line \d+: /);
+  writeFileSync(path, rules);
+  await sandbox.value(node, "create role other_alt login password 'app'");
+  await sandbox.value(node, 'create role other login');
+  const taken = { name: 'other_alt', password: 'next' };
+  expect(await postgres.setLogin('superuser', taken)).toEqual({ kind: 'somebody-elses', role: 'other_alt' });
+  expect(await sandbox.value(node, "select rolsuper from pg_roles where rolname = 'other_alt'")).toBe(false);
 });
 
 test('an initdb killed half way leaves nothing that looks like a data directory, and the next one succeeds', async () => {

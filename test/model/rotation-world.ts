@@ -8,17 +8,19 @@ import type { SecretVault } from '../../adapters/aws/secret-vault.ts';
 import { ok } from '../../adapters/aws/store-answer.ts';
 import { type RotationDeps, RotationWaits, rotateSecret } from '../../adapters/workflow/rotate-secret.ts';
 import type { HostContext } from '../../agent/database/host-context.ts';
-import { prepareSecret } from '../../agent/database/rotate-login.ts';
+import { mayUseLogin, prepareSecret } from '../../agent/database/rotate-login.ts';
 import { SecretBook } from '../../agent/secret-book.ts';
 import { SecretRotation } from '../../agent/secret-rotation.ts';
 import type { ClusterRecord } from '../../core/model/cluster-record.ts';
 import { isLogin, type LoginKind, type SecretKind, secretKinds } from '../../core/model/cluster-secrets.ts';
 import type { Lease } from '../../core/model/lease.ts';
 import { rotationSteps } from '../../core/secrets/decide-rotation.ts';
+import { primaryTakes } from '../../core/secrets/decide-secret-use.ts';
 import { readSecretText } from '../../core/wire/parse-cluster-secrets.ts';
 import { openSecretsManager } from '../../local/aws/secrets-manager.ts';
 import { aLease, aRecord } from '../support/host-states.ts';
 import { sampleNodeReport, sampleProxyReport } from '../support/samples.ts';
+import { vaultOf } from './rotation-vault.ts';
 
 const installed = {
   superuser: { name: 'postgres', password: 'p0' },
@@ -59,6 +61,8 @@ export class RotationWorld {
   calls = 0;
   #versions = 0;
   #passwords = 0;
+  /** What a primary has taken at any time. */
+  readonly #taken = new Set<string>();
   /** What a client read from Secrets Manager last, by kind. */
   readonly broken: string[] = [];
 
@@ -110,12 +114,22 @@ export class RotationWorld {
         },
         prepare: async (kind, version) =>
           isDatabase ? await prepareSecret(context, own, kind, version) : true,
+        mayUse: async (kind, version) =>
+          !isDatabase || !isLogin(kind) || (await mayUseLogin(context, own, kind, version)),
+        mayTake: (kind, version) =>
+          isDatabase ||
+          !isLogin(kind) ||
+          primaryTakes(
+            { record: world.record, lease: world.lease, nodes: this.#nodeReports() },
+            kind,
+            version,
+          ),
         adopt: async () => undefined,
         epoch: () => (isDatabase ? world.lease.epoch : 0),
         isInUse: () => true,
         onChange: () => undefined,
         // Its patience between attempts is not what is tried here.
-        now: () => world.ticks * 10_000,
+        now: () => world.ticks * 100_000,
         log: () => undefined,
       }),
     );
@@ -269,37 +283,7 @@ export class RotationWorld {
   #vault(): SecretVault {
     const ask = (operation: string, input: object) =>
       this.#call(async () => await this.#secrets.handle(operation, input as never));
-    return {
-      describe: async (SecretId) => {
-        const found = (await ask('DescribeSecret', { SecretId })) as {
-          Tags: { Key: string; Value: string }[];
-          VersionIdsToStages: Record<string, string[]>;
-        };
-        const tags = new Map(found.Tags.map(({ Key, Value }) => [Key, Value]));
-        return ok({ arn: SecretId, tags, labels: new Map(Object.entries(found.VersionIdsToStages)) });
-      },
-      read: async (SecretId, VersionId) => {
-        const found = await ask('GetSecretValue', { SecretId, VersionId }).catch((error: unknown) => {
-          if (error instanceof Died || error instanceof GivenUp) throw error;
-          return { SecretString: null };
-        });
-        return ok((found as { SecretString: string | null }).SecretString);
-      },
-      putPending: async (SecretId, ClientRequestToken, SecretString) => {
-        await ask('PutSecretValue', {
-          SecretId,
-          ClientRequestToken,
-          SecretString,
-          VersionStages: ['AWSPENDING'],
-        });
-        return ok(true);
-      },
-      makeCurrent: async (SecretId, MoveToVersionId, RemoveFromVersionId) => {
-        const move = { SecretId, VersionStage: 'AWSCURRENT', MoveToVersionId, RemoveFromVersionId };
-        await ask('UpdateSecretVersionStage', move);
-        return ok(undefined);
-      },
-    };
+    return vaultOf(ask, (error) => error instanceof Died || error instanceof GivenUp);
   }
 
   #nodeReports() {
@@ -325,10 +309,10 @@ export class RotationWorld {
     const isPrimary = () => world.lease.holder === node;
     const context = {
       server: {
-        last: () => ({ postgres: { kind: isPrimary() ? 'primary' : 'standby' } }),
+        last: () => ({ postgres: { kind: isPrimary() ? 'primary' : 'standby', streaming: !isPrimary() } }),
         node: {
           writePasswords: async () => undefined,
-          admitMembers: async () => undefined,
+          admitMembers: async () => null,
           takesLogin: async (_kind: LoginKind, { name, password }: { name: string; password: string }) =>
             own().get(name) === password,
           setLogin: async (_kind: LoginKind, { name, password }: { name: string; password: string }) => {
@@ -368,6 +352,13 @@ export class RotationWorld {
     const client = readSecretText(this.#secrets.currentText('superuser') ?? '');
     if (!this.takes(client.username ?? '', client.password))
       throw new Error(`tick ${ticks}: a client that has just read the secret is locked out by PostgreSQL`);
+    // PgBouncer logs in with what it lets in: with nothing that the primary has not taken before.
+    for (const [role, password] of this.#world.roles.get(this.#world.lease.holder) ?? [])
+      this.#taken.add(`${role} ${password}`);
+    for (const proxy of proxies)
+      for (const { name, password } of books.get(proxy)?.logins('superuser') ?? [])
+        if (!this.#taken.has(`${name} ${password}`))
+          throw new Error(`tick ${ticks}: ${proxy} takes a login of ${name} that the primary never took`);
     for (const proxy of proxies) {
       const users = books.get(proxy)?.logins('superuser') ?? [];
       if (!users.some(({ name, password }) => name === client.username && password === client.password))

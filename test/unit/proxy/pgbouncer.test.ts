@@ -63,6 +63,12 @@ describe('pgbouncer.ini', () => {
       expect(lines).toContain(line);
   });
 
+  it('opens no more server connections of a database because two roles use it', () => {
+    const lines = renderPgbouncerConfig({ ...config, poolSize: 7 }).split('\n');
+    expect(lines).toContain('default_pool_size = 7');
+    expect(lines).toContain('max_db_connections = 7');
+  });
+
   it('refuses a value that would smuggle in a setting', () => {
     const authQuery = { user: 'a\nadmin_users = a', query: 'select 1' };
     expect(() => renderPgbouncerConfig({ ...config, authQuery })).toThrow('auth_user holds a line break');

@@ -11,6 +11,8 @@ const others = (stage: 'offered' | 'used'): SecretVersions => ({
   current: 'a',
   next: { version: 'x', stage },
 });
+/** Of a record that was made anew. */
+const anew: SecretVersions = { current: null, next: null };
 const idle: SecretVersions = { current: 'a', next: null };
 
 interface Changes extends Partial<RotationFacts> {
@@ -74,6 +76,18 @@ const stories: readonly (readonly [rule: string, order: string, RotationFacts])[
   ['no-text', 'make-text', facts({ standing: 'empty' })],
   ['created', 'done', facts({ step: 'createSecret' })],
   ['withdraw-other', 'write', facts({ versions: others('used') })],
+  ['withdraw-other', 'write', facts({ versions: others('used'), nodes: node({ streaming: false }) })],
+  ['withdraw-other', 'write', facts({ versions: others('used'), nodes: node({ postgres: 'stopped' }) })],
+  [
+    'not-whole',
+    'wait',
+    facts({ versions: others('used'), currentVersion: 'x', nodes: node({ streaming: false }) }),
+  ],
+  ['note-current', 'write', facts({ versions: anew })],
+  ['note-current', 'write', facts({ versions: anew, hosts: { node2: { uses: null, ready: null } } })],
+  ['host-behind', 'wait', facts({ versions: anew, hosts: { node2: { uses: 'z', ready: null } } })],
+  ['host-behind', 'wait', facts({ versions: anew, currentVersion: 'z' })],
+  ['offer', 'write', facts({ versions: anew, use: { uses: null, ready: null } })],
   ['host-behind', 'wait', facts({ hosts: { node3: { uses: 'z', ready: null } } })],
   [
     'host-behind',
@@ -116,6 +130,19 @@ describe('a rotation', () => {
     expect(reason).toBe('node2: not ready for it');
   });
 
+  it('takes the text of agents that hosts use for current only when all of them use it', () => {
+    const cluster = (uses: string | null) => {
+      const { nodes, proxies, ...rest } = facts({ versions: anew });
+      const said = (is: string | null) => ({ secrets: { cluster: { uses: is, ready: null } } });
+      return decideRotation({
+        ...{ ...rest, kind: 'cluster' },
+        nodes: nodes.map((one) => ({ ...one, ...said(one.node === 'node2' ? uses : 'a') })),
+        proxies: proxies.map((one) => ({ ...one, ...said('a') })),
+      }).rule;
+    };
+    expect([cluster('a'), cluster(null)]).toEqual(['note-current', 'host-behind']);
+  });
+
   it('does not ask proxies about the login of replication', () => {
     const replication = { kind: 'replication', record: aRecord(), proxies: [] } as const;
     const nodes = facts({}).nodes.map((one) => ({
@@ -132,7 +159,8 @@ describe('a rotation', () => {
       if (order.kind !== 'write') continue;
       if (rule === 'close') expect(order.versions).toEqual({ current: 'b', next: null });
       else if (rule === 'close-other') expect(order.versions).toEqual({ current: 'x', next: null });
-      else expect(order.versions.current).toBe('a');
+      else if (rule === 'note-current') expect(order.versions).toEqual({ current: 'a', next: null });
+      else expect(order.versions.current).toBe(state.record?.secrets?.superuser.current);
     }
   });
 });
