@@ -256,7 +256,7 @@ export function clustersTable(uses: readonly ClusterUse[]): Table {
   return {
     title: 'From one cluster to ten thousand: requests and cost at rest',
     explanation:
-      `Clusters of ${uses[0]?.nodes.length ?? 0} nodes in one table of one account and region: the measured rates of one, times their number, and what all share (the sentinel, the function that signs certificates, three alarms), watched as it is when nothing is said. The ` +
+      `Clusters of ${uses[0]?.nodes.length ?? 0} nodes in one table of one account and region: the measured rates of one, times their number, and what all share (the sentinel, the function that signs certificates, four alarms), watched as it is when nothing is said. The ` +
       `sentinel's time grows by 16 ms for every 20 clusters. Budget: ${budgets.usdAMonth} USD a month for the control plane of 3 nodes with a heartbeat of 1 s.`,
     columns: [
       { name: 'heartbeat', unit: 'ms' },

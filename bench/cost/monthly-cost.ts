@@ -45,8 +45,8 @@ const readFromFunctionMs = 8;
 const functionGb = 1;
 /** One record and lease, reports and some hundred events of half a KB. */
 const storedGbPerCluster = 100e-6;
-/** Failing sentinel, failing certificates and failed operation; the stack has one of each however many clusters there are. */
-const sharedAlarms = 3;
+/** Failing sentinel, failing certificates, failed operation, waiting rotation; the stack has one of each however many clusters there are. */
+export const sharedAlarms = 4;
 /** As `infra/cluster-alarms.ts` has them: what is watched unless more is asked for, and then. */
 export const alarmsPerCluster = { essential: 3, full: 8 } as const;
 /** What is sent even when it is 0; other metrics are billed for the hours in which something is wrong. */

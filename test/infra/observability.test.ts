@@ -9,6 +9,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { alarmsPerCluster, sharedAlarms } from '../../bench/cost/monthly-cost.ts';
 import {
   healthMetrics,
   metricDimension,
@@ -56,6 +57,12 @@ const pageOf = (alarm: JsonObject) =>
   /docs\/runbook\/([a-z-]+)\.md/.exec(String(alarm['AlarmDescription']))?.[1] ?? 'none';
 
 describe('the alarms', () => {
+  test('are as many as the bill has, when nothing is said', () => {
+    expect(essential.ofType('AWS::CloudWatch::Alarm')).toHaveLength(
+      sharedAlarms + alarmsPerCluster.essential,
+    );
+  });
+
   test('of a cluster watch what the sentinel sends, by the one dimension that it sends it with', () => {
     expect(
       ofCluster()
