@@ -33,7 +33,7 @@ describe('a cluster under faults drawn at random', () => {
       seed,
       faults: singleFaults.filter(({ needs }) => needs === 'any'),
       double: false,
-      forMs: 45_000,
+      forMs: 35_000,
       maxEpisodes: 8,
       signal: never,
       say: (line) => lines.push(line),

@@ -172,13 +172,3 @@ it('a fault is a drill too: the primary host is killed, another one takes over, 
   expect(drill.canary.gapMs).toBeGreaterThan(1_000);
   await annotate((await leasehold('drills')).stdout);
 });
-
-it('a cluster that lacks a host is left alone', async () => {
-  const { nodes } = sandbox.cluster.endpoints();
-  const primary = await sandbox.cluster.primary();
-  const { code, stderr } = await leasehold('drill', '--again');
-  expect(code).toBe(1);
-  expect(stderr).toContain('host-unwell');
-  expect(Object.keys(nodes).filter((node) => stderr.includes(node))).toEqual([lost]);
-  expect(await sandbox.cluster.primary()).toBe(primary);
-});

@@ -18,7 +18,7 @@ import { dataDirectoryOf, eventsOf } from './support/operations.ts';
 const ttlMs = 4_000;
 const file = threeNodes({ lease: { ttlMs, heartbeatMs: 500 } });
 const wholeMs = 90_000;
-const awayMs = Number(process.env['LEASEHOLD_AWAY_S'] ?? (3.2 * ttlMs) / 1000) * 1000;
+const awayMs = Number(process.env['LEASEHOLD_AWAY_S'] ?? (2.4 * ttlMs) / 1000) * 1000;
 
 let sandbox: ClusterSandbox;
 
