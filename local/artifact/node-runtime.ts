@@ -52,8 +52,10 @@ export async function nodeRuntime(
 }
 
 async function succeed(argv: readonly string[]): Promise<void> {
-  // npm keeps its cache and its settings in the user's home.
-  const env = process.env['HOME'] === undefined ? {} : { HOME: process.env['HOME'] };
+  // npm has its settings, a registry or a proxy among them, in the user's home or in the environment.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
   const done = await runProgram(argv, { timeoutMs: downloadTimeoutMs, env });
   if (done.kind === 'exited' && done.exitCode === 0) return;
   const why = done.kind === 'not-started' ? done.reason : done.stderrTail.trim();

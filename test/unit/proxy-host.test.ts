@@ -39,9 +39,18 @@ function bench() {
     store,
     keeper: { view: () => ({ record, watch: { lease, sinceMs: 0 } }) },
     endpoint: {
-      pause: async () => (did.push('pause'), { kind: 'paused', tookMs: 1 }),
-      routeTo: async ({ nodeId }: { nodeId: string }) => (did.push(`route ${nodeId}`), { kind: 'done' }),
-      resume: async () => (did.push('resume'), { kind: 'resumed' }),
+      pause: async () => {
+        did.push('pause');
+        return { kind: 'paused', tookMs: 1 };
+      },
+      routeTo: async ({ nodeId }: { nodeId: string }) => {
+        did.push(`route ${nodeId}`);
+        return { kind: 'done' };
+      },
+      resume: async () => {
+        did.push('resume');
+        return { kind: 'resumed' };
+      },
       setReplicas: async () => ({ kind: 'done' }),
     },
     wakeUp: { port: 1, wake: (reason: string) => did.push(`wake ${reason}`) },
