@@ -4,16 +4,14 @@
  * and find their actions in DynamoDB in any case.
  */
 import { readFileSync } from 'node:fs';
-import { ulid } from 'ulid';
 import type { HistoryEvent } from '../adapters/asl/history.ts';
-import { createAwsClients } from '../adapters/aws/clients.ts';
-import { monotonicMs, sleepMs } from '../adapters/clock.ts';
-import { createAwsPorts } from '../adapters/workflow/aws-ports.ts';
+import { type AwsClients, createAwsClients } from '../adapters/aws/clients.ts';
+import { monotonicMs } from '../adapters/clock.ts';
 import { type DirectRun, startDirectRun } from '../adapters/workflow/direct-run.ts';
 import type { WorkflowDeps } from '../adapters/workflow/ports.ts';
 import type { ClusterAccess } from './cluster/cluster-access.ts';
 import { type ExecutionOutcome, operatorSteps, readableCause, type StepTime } from './follow-execution.ts';
-import { say } from './terminal.ts';
+import { fromTerminal, portsOf } from './operator-work.ts';
 
 export interface DirectOperation {
   readonly run: DirectRun;
@@ -35,7 +33,7 @@ export function startDirectOperation(
   const clients = createAwsClients(access.clientConfig);
   const startedMs = monotonicMs();
   const steps = new StepClock(onStep);
-  const run = startDirectRun(portsOf(access, clients), {
+  const run = startDirectRun(depsOf(access, clients), {
     cluster: access.cluster,
     definition: readDefinition(),
     input,
@@ -55,22 +53,15 @@ export function startDirectOperation(
   return { run, step: () => steps.current(), outcome };
 }
 
-function portsOf(
-  access: ClusterAccess,
-  clients: ReturnType<typeof createAwsClients>,
-): Omit<WorkflowDeps, 'tasks'> {
-  const { stateMachineArn, documents } = access;
-  const { hosts, executions } = createAwsPorts(clients, {
-    stateMachineArn,
-    runActionDocument: documents.runAction,
-    fenceDocument: documents.fence,
-  });
+function depsOf(access: ClusterAccess, clients: AwsClients): Omit<WorkflowDeps, 'tasks'> {
+  const { documents } = access;
+  const { hosts, executions } = portsOf(access, clients);
   const unknown = {
     kind: 'unreachable',
     message: "Run Command's document is not known: --run-action-document, --fence-document",
   } as const;
   return {
-    who: 'cli',
+    ...fromTerminal,
     storeOf: () => access.store,
     hosts: {
       ...hosts,
@@ -78,13 +69,6 @@ function portsOf(
       ...(documents.fence === '' ? { fence: async () => unknown } : {}),
     },
     executions,
-    now: monotonicMs,
-    sleep: sleepMs,
-    time: () => new Date().toISOString(),
-    newId: () => ulid(),
-    log: (level, message, fields) => {
-      if (level !== 'info') say(`${level}: ${message} ${JSON.stringify(fields)}`);
-    },
     // CloudWatch takes figures from the functions' logs: what runs here is in the history only.
     measure: () => undefined,
     watching: 'essential',

@@ -6,7 +6,7 @@
  */
 import type { AwsConfig } from './dynamo-client.ts';
 import { requestLimits } from './dynamo-client.ts';
-import { type Answer, type CallOptions, type Conditional, ok, storeFailure } from './store-answer.ts';
+import { type Answer, answerOf, type CallOptions, type Conditional, ok } from './store-answer.ts';
 
 export interface AwsClients {
   /** Loads the clients ahead of their use; never rejects. */
@@ -330,15 +330,7 @@ async function call<T>(
   named: Readonly<Record<string, T>>,
   send: (abortSignal: AbortSignal) => Promise<T>,
 ): Promise<Answer<T>> {
-  try {
-    return ok(await send(AbortSignal.timeout(o?.timeoutMs ?? callTimeoutMs)));
-  } catch (error) {
-    const name = error instanceof Error ? error.name : '';
-    if (Object.hasOwn(named, name)) return ok(named[name] as T);
-    const failure = storeFailure(error);
-    if (failure === null) throw error;
-    return failure;
-  }
+  return await answerOf(named, () => send(AbortSignal.timeout(o?.timeoutMs ?? callTimeoutMs)));
 }
 
 function refusable<T>(answer: Answer<T | null>): Conditional<T> {

@@ -4,11 +4,9 @@
  */
 import type { SecretKind } from '../../core/model/cluster-secrets.ts';
 import type { SecretIds } from '../../core/model/host-config.ts';
-import { type AwsConfig, requestLimits } from './dynamo-client.ts';
+import type { AwsConfig } from './dynamo-client.ts';
+import { callLimit, loadSecretsManager } from './secrets-client.ts';
 import { type Answer, ok, storeFailure } from './store-answer.ts';
-
-const attempts = 5;
-const callTimeoutMs = 10_000;
 
 /** `denied` also for a secret that is not there: the service's own words say which. `id`: a name or an ARN; `version`: the current one. */
 export async function readSecretValue(
@@ -16,20 +14,13 @@ export async function readSecretValue(
   id: string,
   version?: string,
 ): Promise<Answer<string>> {
-  const { GetSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
-  const client = new SecretsManagerClient({
-    region: config.region,
-    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    ...(config.credentials === undefined ? {} : { credentials: config.credentials }),
-    maxAttempts: attempts,
-    requestHandler: requestLimits,
-  });
+  const { sdk, client } = await loadSecretsManager(config);
   try {
-    const command = new GetSecretValueCommand({
+    const command = new sdk.GetSecretValueCommand({
       SecretId: id,
       ...(version === undefined ? {} : { VersionId: version }),
     });
-    const { SecretString } = await client.send(command, { abortSignal: AbortSignal.timeout(callTimeoutMs) });
+    const { SecretString } = await client.send(command, callLimit());
     if (SecretString === undefined || SecretString === '')
       return { kind: 'denied', message: 'the secret has no text' };
     return ok(SecretString);

@@ -110,6 +110,22 @@ export function storeFailure(error: unknown): StoreFailure | null {
   return null;
 }
 
+/** What a service answers, with operating errors as values. `named`: errors, by name, that are answers too. Throws what is a bug. */
+export async function answerOf<T>(
+  named: Readonly<Record<string, T>>,
+  send: () => Promise<T>,
+): Promise<Answer<T>> {
+  try {
+    return ok(await send());
+  } catch (error) {
+    const name = error instanceof Error ? error.name : '';
+    if (Object.hasOwn(named, name)) return ok(named[name] as T);
+    const failure = storeFailure(error);
+    if (failure === null) throw error;
+    return failure;
+  }
+}
+
 /** True when nothing can have been written: the connection was never made, or the service said no. */
 export function certainlyNotMade(failure: StoreFailure, error: unknown): boolean {
   if (failure.kind !== 'unreachable') return true;

@@ -1,9 +1,5 @@
 /** `leasehold forget`: what a host that is gone said of itself is removed, so that another machine can take its name. */
 import type { Command } from 'commander';
-import { ulid } from 'ulid';
-import { createAwsClients } from '../../adapters/aws/clients.ts';
-import { monotonicMs, sleepMs } from '../../adapters/clock.ts';
-import { createAwsPorts } from '../../adapters/workflow/aws-ports.ts';
 import { type ForgetRequest, forgetHost } from '../../adapters/workflow/forget-host.ts';
 import { WorkflowError } from '../../adapters/workflow/workflow-error.ts';
 import { CliError } from '../cli-error.ts';
@@ -13,6 +9,7 @@ import {
   openCluster,
   withClusterOptions,
 } from '../cluster/cluster-access.ts';
+import { fromTerminal, withHosts } from '../operator-work.ts';
 import { print, say } from '../terminal.ts';
 
 interface ForgetOptions extends ClusterOptions {
@@ -40,29 +37,9 @@ export function addForgetCommand(program: Command): void {
 
 async function forget(access: ClusterAccess, request: ForgetRequest): Promise<void> {
   const { host } = request;
-  const clients = createAwsClients(access.clientConfig);
-  const { hosts } = createAwsPorts(clients, {
-    stateMachineArn: access.stateMachineArn,
-    runActionDocument: access.documents.runAction,
-    fenceDocument: access.documents.fence,
-  });
   try {
-    const outcome = await forgetHost(
-      {
-        who: 'cli',
-        hosts,
-        region: access.clientConfig.region,
-        say,
-        now: monotonicMs,
-        sleep: sleepMs,
-        time: () => new Date().toISOString(),
-        newId: () => ulid(),
-        log: (level, message, fields) => {
-          if (level !== 'info') say(`${level}: ${message} ${JSON.stringify(fields)}`);
-        },
-      },
-      access.store,
-      request,
+    const outcome = await withHosts(access, (hosts) =>
+      forgetHost({ ...fromTerminal, hosts, region: access.clientConfig.region, say }, access.store, request),
     );
     if (outcome.kind === 'refused')
       throw new CliError(`${host} was not forgotten: ${outcome.reason} (${outcome.rule})`);
@@ -70,7 +47,5 @@ async function forget(access: ClusterAccess, request: ForgetRequest): Promise<vo
   } catch (error) {
     if (error instanceof WorkflowError) throw new CliError(`${host} was not forgotten: ${error.message}`);
     throw error;
-  } finally {
-    clients.destroy();
   }
 }

@@ -3,10 +3,6 @@
  * holds beyond the fork is rewound or rebuilt by its agent, and kept first.
  */
 import type { Command } from 'commander';
-import { ulid } from 'ulid';
-import { createAwsClients } from '../../adapters/aws/clients.ts';
-import { monotonicMs, sleepMs } from '../../adapters/clock.ts';
-import { createAwsPorts } from '../../adapters/workflow/aws-ports.ts';
 import { unfenceHost } from '../../adapters/workflow/unfence.ts';
 import { WorkflowError } from '../../adapters/workflow/workflow-error.ts';
 import { CliError } from '../cli-error.ts';
@@ -16,7 +12,8 @@ import {
   openCluster,
   withClusterOptions,
 } from '../cluster/cluster-access.ts';
-import { print, say } from '../terminal.ts';
+import { fromTerminal, withHosts } from '../operator-work.ts';
+import { print } from '../terminal.ts';
 
 export function addUnfenceCommand(program: Command): void {
   withClusterOptions(program.command('unfence'))
@@ -28,27 +25,9 @@ export function addUnfenceCommand(program: Command): void {
 }
 
 async function unfence(access: ClusterAccess, node: string): Promise<void> {
-  const clients = createAwsClients(access.clientConfig);
-  const { hosts } = createAwsPorts(clients, {
-    stateMachineArn: access.stateMachineArn,
-    runActionDocument: access.documents.runAction,
-    fenceDocument: access.documents.fence,
-  });
   try {
-    const outcome = await unfenceHost(
-      {
-        who: 'cli',
-        hosts,
-        now: monotonicMs,
-        sleep: sleepMs,
-        time: () => new Date().toISOString(),
-        newId: () => ulid(),
-        log: (level, message, fields) => {
-          if (level !== 'info') say(`${level}: ${message} ${JSON.stringify(fields)}`);
-        },
-      },
-      access.store,
-      node,
+    const outcome = await withHosts(access, (hosts) =>
+      unfenceHost({ ...fromTerminal, hosts }, access.store, node),
     );
     if (outcome.kind !== 'done')
       throw new CliError(`${node} was not unfenced: ${outcome.reason} (${outcome.rule})`);
@@ -57,7 +36,5 @@ async function unfence(access: ClusterAccess, node: string): Promise<void> {
   } catch (error) {
     if (error instanceof WorkflowError) throw new CliError(`${node} was not unfenced: ${error.message}`);
     throw error;
-  } finally {
-    clients.destroy();
   }
 }

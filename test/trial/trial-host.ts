@@ -118,3 +118,14 @@ export function run([file = '', ...words]: string[]): Promise<number> {
     child.once('close', (code) => resolve(code ?? 1));
   });
 }
+
+/** In the order opposite to that in which it was done; what cannot be undone is told, and the rest is. */
+export async function undoAll(undo: readonly (() => unknown)[]): Promise<void> {
+  for (const one of undo.toReversed()) {
+    try {
+      await one();
+    } catch (error) {
+      say(`left over: ${String(error)}`);
+    }
+  }
+}

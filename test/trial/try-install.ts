@@ -31,6 +31,7 @@ import {
   say,
   startServices,
   system,
+  undoAll,
   userData,
 } from './trial-host.ts';
 
@@ -58,13 +59,7 @@ async function main(root: string): Promise<number> {
     await inside('systemd-analyze', 'verify', '--man=no', '/etc/systemd/system/leasehold-agent.service');
     return await tryAgent(root, environment, undo);
   } finally {
-    for (const one of undo.toReversed()) {
-      try {
-        await one();
-      } catch (error) {
-        say(`left over: ${String(error)}`);
-      }
-    }
+    await undoAll(undo);
   }
 }
 

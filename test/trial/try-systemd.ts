@@ -24,7 +24,16 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Machine, unit, until } from './machine.ts';
-import { attachVolume, buildArtifact, pause, say, startServices, system, userData } from './trial-host.ts';
+import {
+  attachVolume,
+  buildArtifact,
+  pause,
+  say,
+  startServices,
+  system,
+  undoAll,
+  userData,
+} from './trial-host.ts';
 
 const place = '/var/lib/leasehold';
 const wrong: string[] = [];
@@ -112,13 +121,7 @@ async function main(root: string): Promise<number> {
     say(wrong.length === 0 ? 'all of it held' : `WRONG: ${wrong.join('; ')}`);
     return wrong.length === 0 ? 0 : 1;
   } finally {
-    for (const one of undo.toReversed()) {
-      try {
-        await one();
-      } catch (error) {
-        say(`left over: ${String(error)}`);
-      }
-    }
+    await undoAll(undo);
   }
 }
 
