@@ -7,8 +7,3 @@ export interface SharedSecret {
   /** The one that is signed with among them. */
   readonly accept: () => readonly string[];
 }
-
-/** One that never changes. */
-export function fixedSecret(text: string): SharedSecret {
-  return { sign: () => text, accept: () => [text] };
-}

@@ -136,11 +136,6 @@ function lastWords(result: { readonly stdout: string; readonly stderrTail: strin
   return (result.stderrTail.trim() || result.stdout.trim()).slice(-2_000);
 }
 
-/** The uid that server processes and files have. */
-export function serverUid(host: PostgresHost): number {
-  return host.runAs?.uid ?? process.getuid?.() ?? 0;
-}
-
 /** Attachments of a System V shared memory segment; null when there is no such segment. /proc, so never slow. */
 export function sharedMemoryAttachments(shmId: number): number | null {
   for (const line of readFileSync('/proc/sysvipc/shm', 'latin1').split('\n')) {

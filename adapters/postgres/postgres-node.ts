@@ -29,7 +29,7 @@ import {
   readHistoryFile,
 } from './control-file.ts';
 import { type Credentials, createPostgresHost, type PostgresHost, type PostgresHostOptions } from './host.ts';
-import { type Initialisation, initialise, roleStatements } from './initialise.ts';
+import { type Initialisation, initialise } from './initialise.ts';
 import {
   type AcceptingResult,
   awaitAccepting,
@@ -270,14 +270,6 @@ export class PostgresNode {
     } finally {
       connection.close();
     }
-  }
-  /** Gives an adopted cluster the replication role with its rights; repeating it changes nothing. On a primary. */
-  async ensureRoles(timeoutMs: number): Promise<{ readonly kind: 'done' } | QueryFailure> {
-    for (const statement of roleStatements(this.host)) {
-      const answer = await this.#probe.query(statement, timeoutMs);
-      if (answer.kind !== 'rows') return answer;
-    }
-    return { kind: 'done' };
   }
 
   /** The password file as the logins are now. */

@@ -119,7 +119,10 @@ export class TlsFolder {
 
   /** The name of the folder that is in force. */
   async #current(): Promise<string | null> {
-    return await readlink(join(this.#folder, 'current')).catch(() => null);
+    return await readlink(join(this.#folder, 'current')).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
   }
 
   #pending(): string {

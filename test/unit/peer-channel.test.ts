@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPeerClient, type PeerAddress, type PeerClient } from '../../adapters/peer/peer-client.ts';
 import { macHeader, macOf } from '../../adapters/peer/peer-message.ts';
 import { createPeerServer, type PeerHandler } from '../../adapters/peer/peer-server.ts';
-import { fixedSecret } from '../../adapters/peer/shared-secret.ts';
+import { fixedSecret } from '../support/fixed-secret.ts';
 
 const secret = 'secret-of-the-test';
 const cluster = 'main';

@@ -3,8 +3,8 @@ import { createHmac } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
-import { fixedSecret } from '../../adapters/peer/shared-secret.ts';
 import { createWakeUp, type WakeUp, type WakeUpConfig } from '../../adapters/wake-up.ts';
+import { fixedSecret } from '../support/fixed-secret.ts';
 
 const host = '127.0.0.1';
 const open: WakeUp[] = [];
